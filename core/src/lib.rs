@@ -1,0 +1,7 @@
+//! Every decision of kroxy, as pure state machines.
+//!
+//! Nothing here opens a socket, reads a clock, starts a thread, touches a file or draws a random number: observations,
+//! the time and seeds are handed in, and what is to be done comes out as values.
+
+pub mod seed;
+pub mod time;
