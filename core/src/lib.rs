@@ -3,5 +3,9 @@
 //! Nothing here opens a socket, reads a clock, starts a thread, touches a file or draws a random number: observations,
 //! the time and seeds are handed in, and what is to be done comes out as values.
 
+pub mod address;
+pub mod api;
+pub mod limits;
+pub mod rewrite;
 pub mod seed;
 pub mod time;

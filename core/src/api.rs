@@ -1,0 +1,1 @@
+//! The Kafka APIs that kroxy knows, and how it treats each version of them.

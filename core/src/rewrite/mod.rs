@@ -1,0 +1,1 @@
+//! Rewrites addresses in responses.
