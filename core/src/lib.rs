@@ -8,4 +8,5 @@ pub mod api;
 pub mod limits;
 pub mod rewrite;
 pub mod seed;
+pub mod status;
 pub mod time;
