@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod api;
+pub mod cluster;
 pub mod limits;
 pub mod rewrite;
 pub mod seed;

@@ -25,3 +25,33 @@ pub const IN_FLIGHT_MAX: usize = 1_024;
 /// Bytes of answers of our own that may wait behind responses still owed on a connection; beyond it the client is not
 /// read.
 pub const OWN_ANSWERS_MAX: usize = 64 << 10;
+
+/// Bytes: the largest raw SASL token; Kafka's own `sasl.server.max.receive.size`.
+pub const SASL_TOKEN_MAX: u32 = 512 << 10;
+
+/// Bytes: how much of a client id or software name is kept and shown.
+pub const SHOWN_NAME_MAX: usize = 255;
+
+/// Nodes of one upstream cluster whose addresses are kept. The largest clusters known have a few thousand brokers.
+pub const NODES_MAX: usize = 10_000;
+
+/// How long reading the files of a virtual cluster and binding its listeners may take, so that a file system that hangs
+/// makes a failed cluster with a reason instead of one that initializes for ever.
+pub const BUILD_TIMEOUT: core::time::Duration = core::time::Duration::from_secs(30);
+
+/// Transitions of a virtual cluster or of the proxy that are remembered: enough for two rolled-back reloads.
+pub const TRANSITIONS_KEPT: usize = 16;
+
+/// Links of a chain of causes; what lies deeper is dropped.
+pub const REASON_LINKS_MAX: usize = 8;
+
+/// Bytes of one link of a chain of causes: a screenful. A cause may quote what a peer or a file said.
+pub const REASON_LINK_MAX: usize = 1_024;
+
+/// The port that clients are told for a node that a gateway has no port for: `tcpmux`, where practically nobody listens,
+/// so that connecting is refused at once instead of reaching some other node.
+pub const UNMAPPED_NODE_PORT: u16 = 1;
+
+/// Client connections of one virtual cluster unless configured. Two file descriptors each, so well within the 65,536 and
+/// more that service managers allow; a Kafka broker in production has some thousands.
+pub const CONNECTIONS_MAX: usize = 10_000;
