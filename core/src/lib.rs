@@ -6,7 +6,10 @@
 pub mod address;
 pub mod api;
 pub mod cluster;
+pub mod config;
+pub mod gateway;
 pub mod limits;
+pub mod name;
 pub mod rewrite;
 pub mod seed;
 pub mod status;

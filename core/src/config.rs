@@ -1,0 +1,334 @@
+//! What a proxy is to do, as good values: whatever is held here can be acted on.
+//!
+//! How a configuration file spells it is the runtime's business. Everything compares with `==`, so that a reload can tell
+//! what has changed.
+
+use crate::{
+    address::HostPort,
+    cluster::RetryPolicy,
+    gateway::{Gateway, GatewayKind, Route},
+    limits,
+};
+use core::{fmt, ops::Deref, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
+
+pub use crate::name::{ClusterName, NotAName};
+
+/// At least one of something, in order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NonEmpty<T>(Vec<T>);
+
+impl<T> NonEmpty<T> {
+    /// All of them, or `None` where there is none.
+    pub fn new(all: Vec<T>) -> Option<Self> {
+        if all.is_empty() { None } else { Some(Self(all)) }
+    }
+}
+
+impl<T> Deref for NonEmpty<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<'a, T> IntoIterator for &'a NonEmpty<T> {
+    type Item = &'a T;
+    type IntoIter = core::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// The configuration of one proxy.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    admin: Admin,
+    on_virtual_cluster_failure: OnVirtualClusterFailure,
+    virtual_clusters: NonEmpty<VirtualCluster>,
+}
+
+/// Where the proxy can be watched and steered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Admin {
+    /// The address of the admin API; port 0 leaves the choice to the operating system.
+    pub bind: SocketAddr,
+}
+
+impl Default for Admin {
+    /// On loopback, since whoever reaches it may stop the proxy.
+    fn default() -> Self {
+        Self { bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9190) }
+    }
+}
+
+/// What happens when a virtual cluster fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OnVirtualClusterFailure {
+    /// Which of the others are served.
+    pub serve: Serve,
+    /// How the failed one is tried again.
+    pub retry: RetryPolicy,
+}
+
+impl OnVirtualClusterFailure {
+    /// The pause before the first retry unless configured: a port that a dying process still holds is free by then.
+    pub const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
+
+    /// The longest pause between retries unless configured: what was repaired should not stay down for much longer.
+    pub const MAX_BACKOFF: Duration = Duration::from_secs(60);
+
+    /// What holds for `serve` unless configured. With [`Serve::None`] nothing is tried again, so that a proxy that cannot
+    /// do what it was told says so at once; with [`Serve::Remaining`] there is no reason ever to give up.
+    pub const fn unless_configured(serve: Serve) -> Self {
+        let max_retries = match serve {
+            Serve::None => Some(0),
+            Serve::Remaining => None,
+        };
+        let retry = RetryPolicy { max_retries, initial: Self::INITIAL_BACKOFF, cap: Self::MAX_BACKOFF };
+        Self { serve, retry }
+    }
+}
+
+impl Default for OnVirtualClusterFailure {
+    fn default() -> Self {
+        Self::unless_configured(Serve::None)
+    }
+}
+
+/// Which virtual clusters are served when one has failed for good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Serve {
+    /// None: the proxy stops.
+    None,
+    /// All others.
+    Remaining,
+}
+
+/// A Kafka cluster as its clients see it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct VirtualCluster {
+    /// Its identity.
+    pub name: ClusterName,
+    /// The Kafka cluster behind it.
+    pub upstream: Upstream,
+    /// The ways in.
+    pub gateways: NonEmpty<Gateway>,
+    /// How long requests in flight may take to finish when it stops; above zero.
+    pub drain_timeout: Duration,
+    /// How long a connection may be silent in both directions; above zero.
+    pub idle_timeout: Option<Duration>,
+    /// How long a client may take from connecting to its first whole request; above zero.
+    pub first_request_timeout: Duration,
+    /// What its clients may use.
+    pub limits: Limits,
+}
+
+impl VirtualCluster {
+    /// How long requests in flight may take to finish unless configured.
+    pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// How long a client may take to its first request unless configured: generous, since a client that is being debugged
+    /// or starved is no attacker, and yet no connection stays for ever without having asked for anything.
+    pub const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+}
+
+/// A Kafka cluster.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Upstream {
+    /// Servers that tell of all others, tried in turn.
+    pub bootstrap_servers: NonEmpty<HostPort>,
+    /// How long one attempt to connect may take; above zero.
+    pub connect_timeout: Duration,
+}
+
+impl Upstream {
+    /// How long one attempt to connect may take unless configured: beyond a lost SYN and its repetitions (1 and 3 s), and
+    /// well within the 30 s that clients wait for a request by default, so that there is time for another server.
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+}
+
+/// What the clients of one virtual cluster may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Bytes: the largest request frame; at most `i32::MAX`, since Kafka has no longer ones.
+    pub max_request_frame: u32,
+    /// Client connections at the same time.
+    pub max_connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_request_frame: limits::REQUEST_FRAME_MAX, max_connections: limits::CONNECTIONS_MAX }
+    }
+}
+
+/// Two parts of a configuration that are good on their own and cannot be had together. Virtual clusters and their gateways
+/// are named by their place, counted from 0.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Conflict {
+    /// Two virtual clusters of one name.
+    #[error("virtual cluster {name} is there twice: names are compared without regard to case")]
+    ClusterTwice {
+        /// The place of the first.
+        earlier: usize,
+        /// The place of the second.
+        later: usize,
+        /// The name.
+        name: ClusterName,
+    },
+    /// Two gateways of one name in one virtual cluster.
+    #[error("virtual cluster {cluster} has two gateways called {name}: names are compared without regard to case")]
+    GatewayTwice {
+        /// Their virtual cluster.
+        cluster: ClusterName,
+        /// Its place.
+        at: usize,
+        /// The place of the first gateway.
+        earlier: usize,
+        /// The place of the second.
+        later: usize,
+        /// The name.
+        name: crate::gateway::GatewayName,
+    },
+    /// Two listeners that cannot both have their address.
+    #[error("{later} would listen on {address}, which {earlier} has already")]
+    SameAddress {
+        /// Who has it first.
+        earlier: ListenerOf,
+        /// Who wants it as well.
+        later: ListenerOf,
+        /// Where the second would listen.
+        address: SocketAddr,
+    },
+}
+
+/// What a listener is for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ListenerOf {
+    /// The admin API.
+    Admin,
+    /// Clients.
+    Gateway {
+        /// The name of the virtual cluster.
+        cluster: ClusterName,
+        /// The places of the virtual cluster and, within it, of the gateway.
+        at: (usize, usize),
+        /// Where its clients want to go.
+        route: Route,
+    },
+}
+
+impl fmt::Display for ListenerOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Admin => f.write_str("the admin API"),
+            Self::Gateway { cluster, route, .. } => write!(f, "virtual cluster {cluster} ({route})"),
+        }
+    }
+}
+
+impl Config {
+    /// A configuration without conflicts, or all conflicts that there are.
+    pub fn new(
+        admin: Admin,
+        on_virtual_cluster_failure: OnVirtualClusterFailure,
+        virtual_clusters: NonEmpty<VirtualCluster>,
+    ) -> Result<Self, NonEmpty<Conflict>> {
+        let conflicts = same_names(&virtual_clusters).chain(same_addresses(admin, &virtual_clusters)).collect();
+        match NonEmpty::new(conflicts) {
+            Some(conflicts) => Err(conflicts),
+            None => Ok(Self { admin, on_virtual_cluster_failure, virtual_clusters }),
+        }
+    }
+
+    /// Where the proxy can be watched and steered.
+    pub const fn admin(&self) -> Admin {
+        self.admin
+    }
+
+    /// What happens when a virtual cluster fails.
+    pub const fn on_virtual_cluster_failure(&self) -> OnVirtualClusterFailure {
+        self.on_virtual_cluster_failure
+    }
+
+    /// All virtual clusters, in the order in which they were given.
+    pub fn virtual_clusters(&self) -> &[VirtualCluster] {
+        &self.virtual_clusters
+    }
+}
+
+fn same_names(clusters: &[VirtualCluster]) -> impl Iterator<Item = Conflict> {
+    let twice = |(earlier, later): (usize, usize)| Conflict::ClusterTwice {
+        earlier,
+        later,
+        name: clusters[later].name.clone(),
+    };
+    let gateways = clusters.iter().enumerate().flat_map(|(at, cluster)| {
+        repeated(cluster.gateways.iter().map(|gateway| &gateway.name)).map(move |(earlier, later)| {
+            Conflict::GatewayTwice {
+                cluster: cluster.name.clone(),
+                at,
+                earlier,
+                later,
+                name: cluster.gateways[later].name.clone(),
+            }
+        })
+    });
+    repeated(clusters.iter().map(|cluster| &cluster.name)).map(twice).chain(gateways)
+}
+
+/// The places of everything that came before, each with the place where it came first.
+fn repeated<'a, T: Ord + 'a>(all: impl Iterator<Item = &'a T>) -> impl Iterator<Item = (usize, usize)> {
+    let mut first = BTreeMap::new();
+    all.enumerate().filter_map(move |(place, item)| {
+        let earlier = *first.entry(item).or_insert(place);
+        (earlier != place).then_some((earlier, place))
+    })
+}
+
+/// Of two gateways that share many ports only the first is named: one mistake, one message.
+fn same_addresses(admin: Admin, clusters: &[VirtualCluster]) -> impl Iterator<Item = Conflict> {
+    let mut taken: BTreeMap<u16, Vec<(IpAddr, ListenerOf)>> = BTreeMap::new();
+    if admin.bind.port() != 0 {
+        taken.entry(admin.bind.port()).or_default().push((admin.bind.ip(), ListenerOf::Admin));
+    }
+    let gateways = clusters.iter().enumerate().flat_map(|(c, cluster)| {
+        cluster.gateways.iter().enumerate().map(move |(g, gateway)| (cluster.name.clone(), (c, g), gateway))
+    });
+    gateways.filter_map(move |(cluster, at, gateway)| {
+        let GatewayKind::PortPerBroker(ports) = &gateway.kind;
+        let mut conflict = None;
+        for (port, route) in ports.ports() {
+            let later = ListenerOf::Gateway { cluster: cluster.clone(), at, route };
+            let there = taken.entry(port).or_default();
+            if let Some((_, earlier)) = there.iter().find(|(ip, _)| exclude_each_other(*ip, ports.bind())) {
+                let address = SocketAddr::new(ports.bind(), port);
+                conflict.get_or_insert(Conflict::SameAddress {
+                    earlier: earlier.clone(),
+                    later: later.clone(),
+                    address,
+                });
+            }
+            there.push((ports.bind(), later));
+        }
+        conflict
+    })
+}
+
+/// Whether two listeners with the same port cannot both be bound: the same address, or one that stands for all.
+///
+/// `::` takes IPv4 as well on Linux unless told otherwise. Somebody who wants both says `::` alone.
+fn exclude_each_other(a: IpAddr, b: IpAddr) -> bool {
+    let takes = |all: IpAddr, other: IpAddr| all.is_unspecified() && (all.is_ipv6() || other.is_ipv4());
+    let (a, b) = (a.to_canonical(), b.to_canonical());
+    a == b || takes(a, b) || takes(b, a)
+}
+
+#[cfg(test)]
+mod tests;
