@@ -26,13 +26,19 @@ use crate::{
     time::Instant,
 };
 
-/// One attempt to build a virtual cluster and whatever came of it. Never used twice by one cluster.
+/// One attempt to build a virtual cluster and whatever came of it. Never used twice in one process, not even by a cluster
+/// whose name left the configuration and came back.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct BuildId(pub u64);
+pub struct BuildId {
+    /// The number of the virtual cluster, counted over all that the process has ever had.
+    pub entity: u32,
+    /// The number of the attempt, from 1.
+    pub attempt: u64,
+}
 
 impl fmt::Display for BuildId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        write!(f, "{}.{}", self.entity, self.attempt)
     }
 }
 

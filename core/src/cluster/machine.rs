@@ -46,7 +46,9 @@ pub struct Cluster {
     retry: RetryPolicy,
     /// Since it last served or somebody last intervened.
     retries: u32,
-    builds: u64,
+    last_build: BuildId,
+    /// Another cluster still has addresses that it is to have: listeners are not bound yet.
+    held: bool,
     random: SplitMix64,
     transitions: VecDeque<Transition>,
 }
@@ -76,12 +78,15 @@ struct Initializing {
     build: BuildId,
     step: Step,
     purpose: Purpose,
-    deadline: Instant,
+    /// None while it waits, which ends with somebody else's drain.
+    deadline: Option<Instant>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Step {
     Preparing,
+    /// Prepared, and held.
+    Waiting,
     Binding,
 }
 
@@ -134,7 +139,9 @@ enum Then {
 
 impl Cluster {
     /// A cluster that appears in the configuration: begins to initialize at once. The seed spreads its retries.
-    pub fn new(spec: Spec, retry: RetryPolicy, seed: u64, now: Instant, out: &mut Vec<Output>) -> Self {
+    ///
+    /// `entity` is the number of this cluster in this process: no other one has or had it.
+    pub fn new(entity: u32, spec: Spec, retry: RetryPolicy, seed: u64, now: Instant, out: &mut Vec<Output>) -> Self {
         let mut cluster = Self {
             state: State::Stopped,
             since: now,
@@ -142,7 +149,8 @@ impl Cluster {
             last_served: None,
             retry,
             retries: 0,
-            builds: 0,
+            last_build: BuildId { entity, attempt: 0 },
+            held: false,
             random: SplitMix64::new(seed),
             transitions: VecDeque::with_capacity(limits::TRANSITIONS_KEPT),
         };
@@ -156,8 +164,7 @@ impl Cluster {
     pub fn handle(&mut self, input: Input, now: Instant, out: &mut Vec<Output>) {
         match (&mut self.state, input) {
             (State::Initializing(i), Input::Prepared { build }) if i.build == build && i.step == Step::Preparing => {
-                i.step = Step::Binding;
-                out.push(Output::Bind { build });
+                self.bind(now, out);
             }
             (State::Initializing(i), Input::Bound { build }) if i.build == build && i.step == Step::Binding => {
                 let purpose = i.purpose.clone();
@@ -170,7 +177,7 @@ impl Cluster {
                 let purpose = i.purpose.clone();
                 self.fail(build, purpose, reason, now, out);
             }
-            (State::Initializing(i), Input::Tick) if now >= i.deadline => {
+            (State::Initializing(i), Input::Tick) if i.deadline.is_some_and(|d| now >= d) => {
                 let (build, purpose, reason) = (i.build, i.purpose.clone(), too_slow(i.step));
                 self.fail(build, purpose, reason, now, out);
             }
@@ -369,10 +376,10 @@ impl Cluster {
             Then::Stop => self.go(from, State::Stopped, cause, now, out),
             Then::Continue { build, spec } => {
                 (self.spec, self.retries) = (spec, 0);
-                let (step, purpose, deadline) = (Step::Binding, Purpose::Reload, now + limits::BUILD_TIMEOUT);
-                let state = State::Initializing(Initializing { build, step, purpose, deadline });
+                let (step, purpose) = (Step::Waiting, Purpose::Reload);
+                let state = State::Initializing(Initializing { build, step, purpose, deadline: None });
                 self.go(from, state, cause, now, out);
-                out.push(Output::Bind { build });
+                self.bind(now, out);
             }
             Then::Rebuild { spec, purpose } => {
                 (self.spec, self.retries) = (spec, 0);
@@ -391,13 +398,29 @@ impl Cluster {
 
     /// The state in which a new build begins.
     fn prepare(&mut self, purpose: Purpose, now: Instant) -> State {
-        self.builds += 1;
-        let (build, deadline) = (BuildId(self.builds), now + limits::BUILD_TIMEOUT);
+        let (build, deadline) = (self.next_build(), Some(now + limits::BUILD_TIMEOUT));
         State::Initializing(Initializing { build, step: Step::Preparing, purpose, deadline })
     }
 
     fn ask_to_prepare(&self, out: &mut Vec<Output>) {
-        out.push(Output::Prepare { build: BuildId(self.builds), generation: self.spec.generation });
+        out.push(Output::Prepare { build: self.last_build, generation: self.spec.generation });
+    }
+
+    fn next_build(&mut self) -> BuildId {
+        self.last_build.attempt += 1;
+        self.last_build
+    }
+
+    /// Binds the listeners of a build that is prepared, unless somebody else still has their addresses.
+    fn bind(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if let State::Initializing(i) = &mut self.state {
+            if self.held {
+                (i.step, i.deadline) = (Step::Waiting, None);
+            } else {
+                (i.step, i.deadline) = (Step::Binding, Some(now + limits::BUILD_TIMEOUT));
+                out.push(Output::Bind { build: i.build });
+            }
+        }
     }
 
     fn enter(&mut self, state: State, cause: Reason, now: Instant, out: &mut Vec<Output>) {
@@ -440,6 +463,6 @@ impl State {
 fn too_slow(step: Step) -> Reason {
     Reason::new(match step {
         Step::Preparing => format!("reading files and building took longer than {:?}", limits::BUILD_TIMEOUT),
-        Step::Binding => format!("binding listeners took longer than {:?}", limits::BUILD_TIMEOUT),
+        Step::Waiting | Step::Binding => format!("binding listeners took longer than {:?}", limits::BUILD_TIMEOUT),
     })
 }

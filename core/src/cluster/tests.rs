@@ -4,6 +4,10 @@ mod walk;
 
 use super::*;
 
+fn build(attempt: u64) -> BuildId {
+    BuildId { entity: 0, attempt }
+}
+
 const RETRY: RetryPolicy =
     RetryPolicy { max_retries: Some(2), initial: Duration::from_secs(1), cap: Duration::from_secs(8) };
 
@@ -21,7 +25,7 @@ struct Story {
 impl Story {
     fn begin() -> Self {
         let mut out = Vec::new();
-        let cluster = Cluster::new(spec(1), RETRY, 7, Instant::ZERO, &mut out);
+        let cluster = Cluster::new(0, spec(1), RETRY, 7, Instant::ZERO, &mut out);
         Self { cluster, now: Instant::ZERO, out }
     }
 
@@ -62,11 +66,11 @@ impl Story {
     }
 
     fn prepared(&mut self, build: u64) -> &mut Self {
-        self.observe(Input::Prepared { build: BuildId(build) })
+        self.observe(Input::Prepared { build: super::tests::build(build) })
     }
 
     fn bound(&mut self, build: u64) -> &mut Self {
-        self.observe(Input::Bound { build: BuildId(build) })
+        self.observe(Input::Bound { build: super::tests::build(build) })
     }
 
     fn build(&mut self, build: u64) -> &mut Self {
@@ -74,15 +78,15 @@ impl Story {
     }
 
     fn not_prepared(&mut self, build: u64, why: &str) -> &mut Self {
-        self.observe(Input::PreparationFailed { build: BuildId(build), reason: Reason::new(why) })
+        self.observe(Input::PreparationFailed { build: super::tests::build(build), reason: Reason::new(why) })
     }
 
     fn not_bound(&mut self, build: u64, why: &str) -> &mut Self {
-        self.observe(Input::BindFailed { build: BuildId(build), reason: Reason::new(why) })
+        self.observe(Input::BindFailed { build: super::tests::build(build), reason: Reason::new(why) })
     }
 
     fn left(&mut self, build: u64, connections: u64, in_flight: u64) -> &mut Self {
-        self.observe(Input::ConnectionsLeft { build: BuildId(build), connections, in_flight })
+        self.observe(Input::ConnectionsLeft { build: super::tests::build(build), connections, in_flight })
     }
 
     /// What was said last, in short.
@@ -93,13 +97,13 @@ impl Story {
 
 fn short(output: &Output) -> String {
     match output {
-        Output::Prepare { build, generation } => format!("prepare {build} of generation {generation}"),
-        Output::Bind { build } => format!("bind {build}"),
-        Output::Serve { build } => format!("serve {build}"),
-        Output::Swap { from, to } => format!("swap {from} for {to}"),
-        Output::Drain { build, deadline } => format!("drain {build} by {}", deadline.as_micros() / 1_000),
-        Output::Cut { build } => format!("cut {build}"),
-        Output::Release { build } => format!("release {build}"),
+        Output::Prepare { build, generation } => format!("prepare {} of generation {generation}", build.attempt),
+        Output::Bind { build } => format!("bind {}", build.attempt),
+        Output::Serve { build } => format!("serve {}", build.attempt),
+        Output::Swap { from, to } => format!("swap {} for {}", from.attempt, to.attempt),
+        Output::Drain { build, deadline } => format!("drain {} by {}", build.attempt, deadline.as_micros() / 1_000),
+        Output::Cut { build } => format!("cut {}", build.attempt),
+        Output::Release { build } => format!("release {}", build.attempt),
         Output::Drained(d) => {
             format!("drained in {}, {} of {} cut", d.lasted.as_millis(), d.cut_connections, d.connections)
         }
@@ -139,6 +143,17 @@ fn a_failed_cluster_lets_go_says_why_and_is_retried_until_the_retries_run_out() 
     let said = s.ask(Command::Retry).said();
     assert_eq!(said, ["initializing because an operator wants it back", "prepare 4 of generation 1"]);
     assert_eq!(s.build(4).cluster.state(), ClusterState::Serving);
+}
+
+#[test]
+fn a_held_cluster_is_prepared_and_binds_when_told() {
+    let mut s = Story::begin();
+    s.cluster.hold();
+    assert_eq!(s.prepared(1).said(), [""; 0]);
+    assert_eq!(s.cluster.deadline(), None, "somebody else's drain ends in time");
+    s.at(50_000).out.clear();
+    s.cluster.proceed(s.now, &mut s.out);
+    assert_eq!((s.said(), s.cluster.deadline()), (vec!["bind 1".to_owned()], Some(Instant::from_millis(80_000))));
 }
 
 #[test]

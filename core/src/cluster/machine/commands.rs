@@ -1,14 +1,28 @@
 //! What somebody may ask of a virtual cluster, state by state.
 
-use super::{Cluster, Next, Purpose, State, Then};
+use super::{Cluster, Initializing, Next, Purpose, State, Step, Then};
 use crate::{
-    cluster::{BuildId, Change, Output, Reason, Refused, RetryPolicy, Spec},
+    cluster::{Change, Output, Reason, Refused, RetryPolicy, Spec},
     limits,
     status::{ClusterOutcome, DrainReason},
     time::Instant,
 };
 
 impl Cluster {
+    /// Has listeners left unbound until [`Cluster::proceed`], because another cluster still has addresses that this one is
+    /// to have.
+    pub fn hold(&mut self) {
+        self.held = true;
+    }
+
+    /// Whatever this cluster was held for is over.
+    pub fn proceed(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.held = false;
+        if let State::Initializing(Initializing { step: Step::Waiting, .. }) = self.state {
+            self.bind(now, out);
+        }
+    }
+
     /// Has the next failure followed by retries of this kind: a setting of the proxy, and no reason to touch a cluster.
     pub fn set_retry(&mut self, retry: RetryPolicy) {
         self.retry = retry;
@@ -72,8 +86,8 @@ impl Cluster {
         let cause = Reason::new(format!("generation {} changes it", spec.generation));
         match &mut self.state {
             State::Serving { next: next @ None, .. } => {
-                self.builds += 1;
-                let (build, generation) = (BuildId(self.builds), spec.generation);
+                self.last_build.attempt += 1;
+                let (build, generation) = (self.last_build, spec.generation);
                 *next = Some(Next { build, spec, change, deadline: now + limits::BUILD_TIMEOUT });
                 out.push(Output::Prepare { build, generation });
             }

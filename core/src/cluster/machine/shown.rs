@@ -11,7 +11,7 @@ impl Cluster {
     /// When a [`Input::Tick`] will have something to do.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.state {
-            State::Initializing(i) => Some(i.deadline),
+            State::Initializing(i) => i.deadline,
             State::Serving { next, .. } => next.as_ref().map(|n| n.deadline),
             State::Draining(d) => Some(d.deadline),
             State::Failed { retry_at, .. } => *retry_at,

@@ -121,7 +121,7 @@ impl Driver {
                 }
             }
             Step::Stray(build, kind) => {
-                let build = BuildId(build);
+                let build = super::build(build);
                 if self.held.contains_key(&build) {
                     return;
                 }
@@ -178,8 +178,8 @@ impl Driver {
     fn carry_out_one(&mut self, output: &Output) {
         match output {
             Output::Prepare { build, generation } => {
-                assert!(build.0 > self.last_build, "a build id is used twice");
-                self.last_build = build.0;
+                assert!(build.attempt > self.last_build, "a build id is used twice");
+                self.last_build = build.attempt;
                 assert!(self.story.cluster.generations().any(|g| g == *generation), "the driver may have dropped it");
                 self.held.insert(*build, Held::Preparing);
             }
