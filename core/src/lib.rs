@@ -10,6 +10,7 @@ pub mod config;
 pub mod gateway;
 pub mod limits;
 pub mod name;
+pub mod reload;
 pub mod rewrite;
 pub mod seed;
 pub mod status;
