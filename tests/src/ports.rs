@@ -1,0 +1,16 @@
+//! Which ports the tests use, in one place: everything is on loopback.
+
+/// Base of the brokers' ports; the lab's `kafka-up` explains which listener has which.
+pub const KAFKA_BASE: u16 = 23_000;
+/// Listener without authentication of broker 1; broker *i* has the following ones.
+pub const KAFKA_PLAINTEXT: u16 = KAFKA_BASE + 92;
+/// Listener with SASL of broker 1.
+pub const KAFKA_SASL: u16 = KAFKA_BASE + 592;
+/// Controller of node 1.
+pub const KAFKA_CONTROLLER: u16 = KAFKA_BASE + 90;
+/// Where clients find kroxy at first.
+pub const KROXY_BOOTSTRAP: u16 = 24_092;
+/// Port of node 0 at kroxy; node *i* has the *i*-th following one.
+pub const KROXY_FIRST_NODE: u16 = 24_100;
+/// Admin interface of kroxy.
+pub const KROXY_ADMIN: u16 = 24_999;

@@ -1,0 +1,159 @@
+//! kroxy as a process: configured, started, killed and started again, as an operator would.
+
+use crate::cluster::{Cluster, Listener};
+use crate::ports::{KROXY_ADMIN, KROXY_BOOTSTRAP, KROXY_FIRST_NODE};
+use crate::process::{run, wait_until};
+use crate::wire;
+use crate::{Mode, Turn, profile_folder, scratch, workspace};
+use std::env;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+const BUILD_LIMIT: Duration = Duration::from_secs(1800);
+const READY_LIMIT: Duration = Duration::from_secs(30);
+
+/// kroxy in front of a cluster; in [`Mode::Direct`] nothing at all. Dropping it ends the process.
+#[derive(Debug)]
+pub struct Proxy {
+    bootstrap: String,
+    process: Option<Process>,
+}
+
+#[derive(Debug)]
+struct Process {
+    program: PathBuf,
+    configuration: PathBuf,
+    log: PathBuf,
+    child: Child,
+    at: SocketAddr,
+}
+
+impl Proxy {
+    /// Starts kroxy in front of a listener of the cluster, and waits until it answers for it.
+    ///
+    /// # Panics
+    /// When it cannot be built, or does not serve.
+    pub fn start(turn: &Turn, story: &str, cluster: &Cluster, listener: Listener) -> Self {
+        let upstream = cluster.bootstrap(listener);
+        if turn.mode == Mode::Direct {
+            return Self { bootstrap: upstream, process: None };
+        }
+        let folder = scratch(story);
+        let (configuration, log) = (folder.join("kroxy.ron"), folder.join("kroxy.log"));
+        fs::write(&configuration, configuration_for(&upstream)).expect("cargo's output folder is writable");
+        fs::write(&log, "").expect("cargo's output folder is writable");
+        let (program, at) = (program(), SocketAddr::from(([127, 0, 0, 1], KROXY_BOOTSTRAP)));
+        let child = spawn(&program, &configuration, &log);
+        let mut process = Process { program, configuration, log, child, at };
+        process.wait_until_ready();
+        Self { bootstrap: at.to_string(), process: Some(process) }
+    }
+
+    /// What clients are given.
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// Kills kroxy without a warning, and starts it again at once.
+    pub fn kill_and_start(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.kill();
+            process.child = spawn(&process.program, &process.configuration, &process.log);
+            process.wait_until_ready();
+        }
+    }
+
+    /// The most memory that kroxy has had so far, in MiB; `None` without kroxy.
+    ///
+    /// # Panics
+    /// When kroxy is gone.
+    pub fn peak_memory_mib(&self) -> Option<u64> {
+        let pid = self.process.as_ref()?.child.id();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("kroxy runs");
+        let kib = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        Some(kib.expect("a running process has a peak") / 1024)
+    }
+
+    /// What kroxy has written since its first start.
+    pub fn log(&self) -> String {
+        let read = |process: &Process| fs::read_to_string(&process.log).unwrap_or_default();
+        self.process.as_ref().map(read).unwrap_or_default()
+    }
+}
+
+impl Process {
+    fn wait_until_ready(&mut self) {
+        wait_until("kroxy serves", READY_LIMIT, || {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                panic!("kroxy has ended, {status}:\n{}", fs::read_to_string(&self.log).unwrap_or_default());
+            }
+            wire::answers_api_versions(self.at)
+        });
+    }
+
+    fn kill(&mut self) {
+        // Both fail only when it has ended already, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn spawn(program: &Path, configuration: &Path, log: &Path) -> Child {
+    let log = fs::OpenOptions::new().append(true).open(log).expect("the log was created");
+    let mut command = Command::new(program);
+    command.arg("serve").arg(configuration).stdin(Stdio::null());
+    command.stdout(log.try_clone().expect("a descriptor more")).stderr(log).spawn().expect("the binary was built")
+}
+
+/// `$KROXY_BIN`, or the one that cargo has built, or builds now.
+fn program() -> PathBuf {
+    if let Some(given) = env::var_os("KROXY_BIN") {
+        return given.into();
+    }
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet", "--package", "runtime", "--bin", "kroxy"]).current_dir(workspace());
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    run(BUILD_LIMIT, &build).demand("cargo build");
+    profile_folder().join("kroxy")
+}
+
+fn configuration_for(upstream: &str) -> String {
+    let servers = upstream.split(',').map(|server| format!("{server:?}")).collect::<Vec<_>>().join(", ");
+    format!(
+        r#"(
+  admin: (bind: "127.0.0.1:{KROXY_ADMIN}"),
+  virtual_clusters: [
+    (
+      name: "orders",
+      upstream: (bootstrap_servers: [{servers}]),
+      gateways: [
+        (
+          name: "default",
+          port_per_broker: (
+            bind: "127.0.0.1",
+            advertised_host: "localhost",
+            bootstrap_port: {KROXY_BOOTSTRAP},
+            nodes: [(ids: (0, 9), first_port: {KROXY_FIRST_NODE})],
+          ),
+        ),
+      ],
+    ),
+  ],
+)
+"#
+    )
+}
