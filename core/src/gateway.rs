@@ -3,7 +3,7 @@
 //! A gateway is a bijection between upstream nodes and virtual addresses, known before the first client comes: it is made
 //! of configuration only, never of what upstream says, so that a restart finds every port where it was.
 
-use crate::{address::NodeId, limits, name::NotAName};
+use crate::{address::NodeId, limits, name::NotAName, rewrite::Addresses};
 use core::{fmt, ops::RangeInclusive};
 use std::{
     collections::BTreeMap,
@@ -61,13 +61,15 @@ impl Gateway {
             GatewayKind::PortPerBroker(ports) => ports.port_of(node).is_some(),
         }
     }
+}
 
+impl Addresses for Gateway {
     /// Where clients of this gateway are told to find a node.
     ///
     /// A node outside the configured ids gets [`limits::UNMAPPED_NODE_PORT`], where nothing of ours listens: connecting is
     /// refused, and the client keeps working with all other nodes. The bootstrap port in its place would be reachable, but
     /// the client would take another node's answers for this one's.
-    pub fn virtual_address(&self, node: NodeId) -> (&str, u16) {
+    fn virtual_address(&self, node: NodeId) -> (&str, u16) {
         match &self.kind {
             GatewayKind::PortPerBroker(ports) => {
                 (ports.advertised_host(), ports.port_of(node).unwrap_or(limits::UNMAPPED_NODE_PORT))

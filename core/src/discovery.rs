@@ -1,0 +1,189 @@
+//! Asks upstream for its nodes, on a connection of the proxy's own.
+//!
+//! Needed where a client comes to a node's port before any response has told where that node is: after a restart, for
+//! example. Two requests: `ApiVersions` v0, which every broker answers, and `Metadata` for no topic at all in a version
+//! that both sides know. Where upstream wants SASL it answers neither, and the proxy learns from its clients' responses.
+
+use crate::{
+    address::{HostPort, NodeId},
+    api::{Api, ApiKey},
+    limits,
+    rewrite::{self, Addresses, Learn, Malformed},
+    wire::{self, LENGTH_PREFIX, Reader, Unread},
+};
+
+/// The client id under which the proxy asks.
+const CLIENT_ID: &str = "kroxy";
+
+/// Why upstream's nodes could not be learned.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum DiscoveryError {
+    /// Its answer cannot be read.
+    #[error("its answer to {key} cannot be read: {why}")]
+    Unreadable {
+        /// What was asked.
+        key: ApiKey,
+        /// What is wrong.
+        why: String,
+    },
+    /// It refuses to say which versions it speaks.
+    #[error("it answers ApiVersions with error {0}")]
+    Refused(i16),
+    /// There is no version of `Metadata` that both know.
+    #[error("it offers no Metadata version that kroxy knows")]
+    NoCommonVersion,
+    /// It names no node.
+    #[error("it names no node")]
+    Empty,
+}
+
+/// What comes next.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// Send these bytes, then read on.
+    Send(Vec<u8>),
+    /// More bytes are needed.
+    Wait,
+    /// All nodes and their addresses.
+    Done(Vec<(NodeId, HostPort)>),
+}
+
+#[derive(Debug)]
+enum Awaiting {
+    Versions,
+    Metadata { version: i16 },
+}
+
+/// One conversation with one server.
+#[derive(Debug)]
+pub struct Discovery {
+    awaiting: Awaiting,
+    received: Vec<u8>,
+}
+
+impl Discovery {
+    /// A conversation that begins with these bytes.
+    pub fn start() -> (Self, Vec<u8>) {
+        (Self { awaiting: Awaiting::Versions, received: Vec::new() }, request(ApiKey::API_VERSIONS, 0, 1, &[]))
+    }
+
+    /// Takes in what has been received.
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<Progress, DiscoveryError> {
+        self.received.extend_from_slice(bytes);
+        let Some(prefix) = self.received.first_chunk::<LENGTH_PREFIX>() else { return Ok(Progress::Wait) };
+        let size = i32::from_be_bytes(*prefix);
+        let size = u32::try_from(size)
+            .ok()
+            .filter(|size| *size <= limits::RESPONSE_COLLECT_MAX)
+            .ok_or_else(|| self.unreadable(&"an impossible frame length"))?;
+        let total = LENGTH_PREFIX + size as usize;
+        if self.received.len() < total {
+            return Ok(Progress::Wait);
+        }
+        let frame: Vec<u8> = self.received.drain(..total).collect();
+        match self.awaiting {
+            Awaiting::Versions => {
+                let version = self.common_metadata_version(&frame)?;
+                self.awaiting = Awaiting::Metadata { version };
+                Ok(Progress::Send(request(ApiKey::METADATA, version, 2, &no_topics(version))))
+            }
+            Awaiting::Metadata { version } => self.nodes(version, &frame).map(Progress::Done),
+        }
+    }
+
+    fn unreadable(&self, why: &dyn core::fmt::Display) -> DiscoveryError {
+        let key = match self.awaiting {
+            Awaiting::Versions => ApiKey::API_VERSIONS,
+            Awaiting::Metadata { .. } => ApiKey::METADATA,
+        };
+        DiscoveryError::Unreadable { key, why: why.to_string() }
+    }
+
+    fn common_metadata_version(&self, frame: &[u8]) -> Result<i16, DiscoveryError> {
+        let known = Api::find(ApiKey::METADATA).expect("Metadata is known");
+        let read = || -> Result<(i16, Option<i16>), Unread> {
+            let mut r = Reader::new(frame);
+            r.take(wire::response_body_at(0, frame)?)?;
+            let error = r.i16()?;
+            for _ in 0..r.i32()? {
+                let (key, min, max) = (ApiKey(r.i16()?), r.i16()?, r.i16()?);
+                if key == ApiKey::METADATA {
+                    let common = max.min(known.max);
+                    return Ok((error, (common >= min.max(known.min).max(1)).then_some(common)));
+                }
+            }
+            Ok((error, None))
+        };
+        match read().map_err(|e| self.unreadable(&e))? {
+            (0, Some(version)) => Ok(version),
+            (0, None) => Err(DiscoveryError::NoCommonVersion),
+            (error, _) => Err(DiscoveryError::Refused(error)),
+        }
+    }
+
+    fn nodes(&self, version: i16, frame: &[u8]) -> Result<Vec<(NodeId, HostPort)>, DiscoveryError> {
+        let api = Api::find(ApiKey::METADATA).expect("Metadata is known");
+        let at =
+            wire::response_body_at(api.response_header_version(version), frame).map_err(|e| self.unreadable(&e))?;
+        let mut seen = Seen(Vec::new());
+        let read: Result<_, Malformed> =
+            rewrite::rewrite(ApiKey::METADATA, version, &frame[at..], &Nowhere, &mut seen, &mut Vec::new());
+        read.map_err(|e| self.unreadable(&e))?;
+        if seen.0.is_empty() { Err(DiscoveryError::Empty) } else { Ok(seen.0) }
+    }
+}
+
+struct Seen(Vec<(NodeId, HostPort)>);
+
+impl Learn for Seen {
+    fn learn(&mut self, node: NodeId, host: &str, port: i32) {
+        if let (Ok(port @ 1..), false) = (u16::try_from(port), host.is_empty()) {
+            self.0.push((node, HostPort::new(host, port)));
+        }
+    }
+}
+
+/// The rewritten response is thrown away: only what is learned on the way counts.
+struct Nowhere;
+
+impl Addresses for Nowhere {
+    fn virtual_address(&self, _: NodeId) -> (&str, u16) {
+        ("", 0)
+    }
+}
+
+fn request(key: ApiKey, version: i16, correlation_id: i32, body: &[u8]) -> Vec<u8> {
+    let api = Api::find(key).expect("the proxy asks what it knows");
+    let mut frame = vec![0; LENGTH_PREFIX];
+    frame.extend_from_slice(&key.0.to_be_bytes());
+    frame.extend_from_slice(&version.to_be_bytes());
+    frame.extend_from_slice(&correlation_id.to_be_bytes());
+    frame.extend_from_slice(&i16::try_from(CLIENT_ID.len()).expect("short").to_be_bytes());
+    frame.extend_from_slice(CLIENT_ID.as_bytes());
+    if api.is_flexible(version) {
+        frame.push(0); // no tagged fields
+    }
+    frame.extend_from_slice(body);
+    let size = u32::try_from(frame.len() - LENGTH_PREFIX).expect("short").to_be_bytes();
+    frame[..LENGTH_PREFIX].copy_from_slice(&size);
+    frame
+}
+
+/// The body of a `Metadata` request (version 1 and later) for no topic: an empty list, where null would mean all.
+fn no_topics(version: i16) -> Vec<u8> {
+    let flexible = Api::find(ApiKey::METADATA).expect("Metadata is known").is_flexible(version);
+    let mut body = if flexible { vec![1] } else { vec![0; 4] };
+    if version >= 4 {
+        body.push(0); // allow_auto_topic_creation
+    }
+    if (8..=10).contains(&version) {
+        body.push(0); // include_cluster_authorized_operations
+    }
+    if version >= 8 {
+        body.push(0); // include_topic_authorized_operations
+    }
+    if flexible {
+        body.push(0); // no tagged fields
+    }
+    body
+}

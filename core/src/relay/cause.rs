@@ -1,0 +1,160 @@
+//! Why a connection ended, and whose doing it was.
+
+use crate::{api::ApiKey, rewrite::Malformed};
+use core::time::Duration;
+
+/// Why a relayed connection is over. [`Cause::label`] is the value of the label `cause` of the disconnect metric.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Cause {
+    /// The client closed its connection, with nothing owed to it.
+    #[error("the client closed the connection")]
+    ClientClosed,
+    /// The client closed its connection while requests of it were unanswered, and did not take the answers.
+    #[error("the client left with requests in flight")]
+    ClientLeft,
+    /// The connection to the client broke.
+    #[error("the connection to the client broke: {0}")]
+    ClientBroke(String),
+    /// The client did or sent what no Kafka client does.
+    #[error("the client misbehaved: {0}")]
+    ClientMisbehaved(#[from] ClientMisbehaved),
+    /// Upstream closed its connection.
+    #[error("upstream closed the connection")]
+    UpstreamClosed,
+    /// The connection to upstream broke.
+    #[error("the connection to upstream broke: {0}")]
+    UpstreamBroke(String),
+    /// No upstream server could be connected to.
+    #[error("upstream cannot be reached: {0}")]
+    UpstreamUnreachable(String),
+    /// Upstream sent what no Kafka broker sends.
+    #[error("upstream misbehaved: {0}")]
+    UpstreamMisbehaved(#[from] UpstreamMisbehaved),
+    /// The proxy closed it on purpose, with nothing in flight.
+    #[error("drained")]
+    Drained,
+    /// The client said nothing for too long after it connected.
+    #[error("the client asked nothing within {0:?}")]
+    FirstRequestTimedOut(Duration),
+    /// Neither side said anything for too long.
+    #[error("nothing was said for {0:?}")]
+    IdleTimedOut(Duration),
+}
+
+impl Cause {
+    /// A short name of bounded variety, for metrics.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::ClientClosed => "client_closed",
+            Self::ClientLeft => "client_left",
+            Self::ClientBroke(_) => "client_broke",
+            Self::ClientMisbehaved(_) => "client_misbehaved",
+            Self::UpstreamClosed => "upstream_closed",
+            Self::UpstreamBroke(_) => "upstream_broke",
+            Self::UpstreamUnreachable(_) => "upstream_unreachable",
+            Self::UpstreamMisbehaved(_) => "upstream_misbehaved",
+            Self::Drained => "drained",
+            Self::FirstRequestTimedOut(_) => "first_request_timeout",
+            Self::IdleTimedOut(_) => "idle_timeout",
+        }
+    }
+
+    /// Whether an operator would want to know: somebody broke the protocol, or upstream cannot be reached.
+    pub const fn is_suspicious(&self) -> bool {
+        match self {
+            Self::ClientMisbehaved(_) | Self::UpstreamUnreachable(_) | Self::UpstreamMisbehaved(_) => true,
+            Self::ClientClosed
+            | Self::ClientLeft
+            | Self::ClientBroke(_)
+            | Self::UpstreamClosed
+            | Self::UpstreamBroke(_)
+            | Self::Drained
+            | Self::FirstRequestTimedOut(_)
+            | Self::IdleTimedOut(_) => false,
+        }
+    }
+}
+
+/// What a client did wrong. Its connection is closed; nobody else notices.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ClientMisbehaved {
+    /// The first bytes belong to another protocol.
+    #[error("it speaks {0} to a port that expects plain Kafka")]
+    OtherProtocol(&'static str),
+    /// The frame's length is negative, or too small for a request's head.
+    #[error("a frame of {0} bytes: no request is so short")]
+    FrameTooShort(i32),
+    /// The frame's length is above the limit.
+    #[error("a frame of {size} bytes, above the limit of {max} (max_request_frame)")]
+    FrameTooLong {
+        /// Bytes announced.
+        size: u32,
+        /// Bytes allowed.
+        max: u32,
+    },
+    /// An API that kroxy does not know.
+    #[error("unknown API key {}", .0.0)]
+    UnknownApi(ApiKey),
+    /// A version that was not offered, or an API that is not for clients and has no error to answer with.
+    #[error("{key} version {version} is not offered")]
+    NotOffered {
+        /// The API.
+        key: ApiKey,
+        /// The version that the client used.
+        version: i16,
+    },
+    /// A request that cannot be read.
+    #[error("{key} version {version} cannot be read: {why}")]
+    Unreadable {
+        /// The API.
+        key: ApiKey,
+        /// Its version.
+        version: i16,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The connection ended inside a frame.
+    #[error("it closed the connection inside a request")]
+    Truncated,
+}
+
+/// What upstream did wrong. There is no resynchronising, so the connection is closed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum UpstreamMisbehaved {
+    /// The frame's length is negative, or too small for a response's head.
+    #[error("a response of {0} bytes: none is so short")]
+    FrameTooShort(i32),
+    /// A response that has to be read whole is larger than the limit.
+    #[error("a response of {size} bytes to {key}, above the limit of {max}")]
+    FrameTooLong {
+        /// The API that was asked.
+        key: ApiKey,
+        /// Bytes announced.
+        size: u32,
+        /// Bytes allowed.
+        max: u32,
+    },
+    /// A response that nobody asked for.
+    #[error("a response that no request is waiting for (correlation id {0})")]
+    Unasked(i32),
+    /// Kafka answers in order on one connection, so a mismatch means that a frame was lost.
+    #[error("a response with correlation id {got}, where {expected} was due ({key})")]
+    CorrelationMismatch {
+        /// The API of the oldest request.
+        key: ApiKey,
+        /// Its correlation id.
+        expected: i32,
+        /// What came.
+        got: i32,
+    },
+    /// A response whose addresses cannot be found: it must not pass.
+    #[error("a response to {key} version {version} that cannot be read: {why}")]
+    Unreadable {
+        /// The API that was asked.
+        key: ApiKey,
+        /// In which version.
+        version: i16,
+        /// What is wrong with it.
+        why: Malformed,
+    },
+}

@@ -1,0 +1,405 @@
+//! One client connection with its upstream connection.
+//!
+//! The relay never holds bulk bytes: the driver shows it a slice ([`Relay::feed`]), and the [`Plan`] says where each byte
+//! goes. Frames stream; only those that must be read whole (small ones by nature) are asked for in one piece.
+//!
+//! ```text
+//!         first request         candidates        connected       told to drain
+//!  Silent ────────────► Resolving ─────────► Dialing ────────► Open ──────────────► Draining
+//!    │                      │                   │               │ client's FIN,       │ nothing in flight
+//!    │ nothing asked        │ no answer         │ none left     ▼ answers owed        │
+//!    │ in time              │ in time           │            Leaving ─────────────────┤
+//!    └──────────────────────┴─────────┬─────────┘                answered, or late    │
+//!                                     ▼                                               │
+//!                               Closed(cause) ◄───────────────────────────────────────┘
+//! ```
+//!
+//! What it is not: it opens no socket, knows no TLS, and decides nothing about other connections.
+
+mod cause;
+mod ledger;
+mod plan;
+mod requests;
+mod responses;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    cause::{Cause, ClientMisbehaved, UpstreamMisbehaved},
+    ledger::Asked,
+    plan::{Action, Exchange, Plan, Segment},
+};
+
+use self::{ledger::Ledger, requests::Requests, responses::Responses};
+use crate::{
+    address::HostPort,
+    gateway::Gateway,
+    limits,
+    time::{Instant, earliest},
+};
+use core::time::Duration;
+use std::sync::Arc;
+
+/// One side of a relayed connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Leg {
+    /// Towards the Kafka client.
+    Client,
+    /// Towards the Kafka broker.
+    Upstream,
+}
+
+impl Leg {
+    /// The opposite side.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Upstream,
+            Self::Upstream => Self::Client,
+        }
+    }
+}
+
+/// What all connections of one gateway have in common.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// Gives the addresses that clients are told.
+    pub gateway: Arc<Gateway>,
+    /// Bytes: the largest request frame.
+    pub request_frame_max: u32,
+    /// How long a client may take to its first request.
+    pub first_request_timeout: Duration,
+    /// How long it may take to find out where upstream is.
+    pub resolve_timeout: Duration,
+    /// How long one attempt to connect may take.
+    pub connect_timeout: Duration,
+    /// How long nobody may say anything while nothing is in flight; `None`: upstream decides.
+    pub idle_timeout: Option<Duration>,
+}
+
+/// Something that happened other than bytes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// The answer to [`Action::Resolve`]: where to connect, in this order. Empty when nothing is known.
+    Resolved(Vec<HostPort>),
+    /// The connection that [`Action::Connect`] asked for is up.
+    Connected,
+    /// It is not, and why.
+    ConnectFailed(String),
+    /// The peer will send no more. Said after everything it sent was shown and was not blocked.
+    Eof {
+        /// Whose connection.
+        leg: Leg,
+        /// Bytes that were shown and not consumed: the start of a frame that will not end.
+        left: usize,
+    },
+    /// Reading or writing failed.
+    Broke(Leg, String),
+    /// Take no further request, and end when nothing is in flight.
+    Drain,
+    /// Time has passed.
+    Tick,
+}
+
+/// Who is at the other end, as far as it said.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Client {
+    /// `client.id` of the first request.
+    pub id: Option<Box<str>>,
+    /// `ClientSoftwareName` and `ClientSoftwareVersion` of `ApiVersions` (KIP-511).
+    pub software: Option<(Box<str>, Box<str>)>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Connected, nothing asked: upstream is not bothered with port scans and health checks.
+    Silent { since: Instant },
+    /// A request is waiting; where to connect is being found out.
+    Resolving { deadline: Instant },
+    /// A request is waiting; the candidates are tried in turn.
+    Dialing { candidates: std::vec::IntoIter<HostPort>, trying: HostPort, deadline: Instant, failures: String },
+    /// Relaying.
+    Open,
+    /// No further request is taken; over as soon as nothing is in flight.
+    Draining,
+    /// The client will send no more, but answers are owed to it: it may only have closed its sending half.
+    Leaving { deadline: Instant },
+    /// Over.
+    Closed { cause: Cause },
+}
+
+/// How long a client that closed its sending half is given to take the answers that it is still owed.
+///
+/// Clients' own request timeout is 30 s, and no fetch waits longer by default.
+const LEAVING: Duration = Duration::from_secs(30);
+
+/// The state machine of one client connection.
+#[derive(Debug)]
+pub struct Relay {
+    spec: Arc<Spec>,
+    state: State,
+    requests: Requests,
+    responses: Responses,
+    ledger: Ledger,
+    client: Option<Box<Client>>,
+    last_active: Instant,
+}
+
+impl Relay {
+    /// A connection that a client has just opened.
+    pub fn new(spec: Arc<Spec>, now: Instant) -> Self {
+        Self {
+            spec,
+            state: State::Silent { since: now },
+            requests: Requests::Head,
+            responses: Responses::Head,
+            ledger: Ledger::default(),
+            client: None,
+            last_active: now,
+        }
+    }
+
+    /// Shows the bytes that have arrived on one leg and were not consumed before; `plan` says what becomes of them.
+    ///
+    /// With an error the connection is over: what the plan holds was decided before the error, is to be written, and
+    /// then both legs are closed.
+    pub fn feed(&mut self, leg: Leg, input: &[u8], now: Instant, plan: &mut Plan) -> Result<(), Cause> {
+        debug_assert!(plan.consumed == 0 && plan.to_client.is_empty() && plan.to_upstream.is_empty());
+        self.last_active = now;
+        if let State::Closed { cause } = &self.state {
+            return Err(cause.clone());
+        }
+        let fed = match leg {
+            Leg::Client => self.feed_requests(input, now, plan),
+            Leg::Upstream => self.feed_responses(input, now, plan),
+        };
+        fed.map_err(|cause| self.close(cause))
+    }
+
+    /// Takes in something that happened. Legal in every state.
+    pub fn handle(&mut self, event: Event, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
+        let handled = match event {
+            Event::Resolved(candidates) => self.resolved(candidates, now, plan),
+            Event::Connected => self.connected(),
+            Event::ConnectFailed(why) => self.connect_failed(&why, now, plan),
+            Event::Eof { leg, left } => self.eof(leg, left, now),
+            Event::Broke(Leg::Client, _) if matches!(self.state, State::Leaving { .. }) => Err(Cause::ClientLeft),
+            Event::Broke(Leg::Client, why) => Err(Cause::ClientBroke(why)),
+            Event::Broke(Leg::Upstream, why) => Err(Cause::UpstreamBroke(why)),
+            Event::Drain => self.drain(),
+            Event::Tick => self.tick(now, plan),
+        };
+        match (&self.state, handled) {
+            (State::Closed { cause }, _) => Err(cause.clone()),
+            (_, Ok(())) => Ok(()),
+            (_, Err(cause)) => Err(self.close(cause)),
+        }
+    }
+
+    /// When [`Event::Tick`] is due at the latest; an early or late one is harmless.
+    pub fn deadline(&self) -> Option<Instant> {
+        let idle = self.idle_deadline();
+        match &self.state {
+            State::Silent { since } => Some(*since + self.spec.first_request_timeout),
+            State::Resolving { deadline } | State::Dialing { deadline, .. } => Some(*deadline),
+            State::Open => idle,
+            State::Draining => None, // the cluster's drain has a deadline for all of them
+            State::Leaving { deadline } => earliest(Some(*deadline), idle),
+            State::Closed { .. } => None,
+        }
+    }
+
+    /// Requests that were taken from the client and whose answers have not all gone out.
+    pub fn in_flight(&self) -> usize {
+        self.ledger.len() + usize::from(self.requests.is_sending_unanswered())
+    }
+
+    /// Whether the connection takes no further request.
+    pub const fn is_draining(&self) -> bool {
+        matches!(self.state, State::Draining | State::Closed { .. })
+    }
+
+    /// Who the client said it is, once it has asked something.
+    pub fn client(&self) -> Option<&Client> {
+        self.client.as_deref()
+    }
+
+    fn close(&mut self, cause: Cause) -> Cause {
+        self.state = State::Closed { cause: cause.clone() };
+        cause
+    }
+
+    fn idle_deadline(&self) -> Option<Instant> {
+        self.spec.idle_timeout.filter(|_| self.in_flight() == 0).map(|timeout| self.last_active + timeout)
+    }
+
+    /// Whether requests can go upstream now; the first one that wants to starts the connection.
+    fn upstream_is_open(&mut self, now: Instant, plan: &mut Plan) -> bool {
+        match &self.state {
+            State::Open => true,
+            State::Silent { .. } => {
+                plan.actions.push(Action::Resolve);
+                self.state = State::Resolving { deadline: now + self.spec.resolve_timeout };
+                false
+            }
+            State::Resolving { .. }
+            | State::Dialing { .. }
+            | State::Draining
+            | State::Leaving { .. }
+            | State::Closed { .. } => false,
+        }
+    }
+
+    fn resolved(&mut self, candidates: Vec<HostPort>, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
+        match &self.state {
+            State::Resolving { .. } => self.dial(candidates.into_iter(), String::new(), now, plan),
+            // An answer that comes after its deadline, or twice.
+            State::Silent { .. }
+            | State::Dialing { .. }
+            | State::Open
+            | State::Draining
+            | State::Leaving { .. }
+            | State::Closed { .. } => Ok(()),
+        }
+    }
+
+    fn dial(
+        &mut self,
+        mut candidates: std::vec::IntoIter<HostPort>,
+        failures: String,
+        now: Instant,
+        plan: &mut Plan,
+    ) -> Result<(), Cause> {
+        let Some(trying) = candidates.next() else {
+            let why = if failures.is_empty() { "no address is known".to_owned() } else { failures };
+            return Err(Cause::UpstreamUnreachable(why));
+        };
+        plan.actions.push(Action::Connect(trying.clone()));
+        let deadline = now + self.spec.connect_timeout;
+        self.state = State::Dialing { candidates, trying, deadline, failures };
+        Ok(())
+    }
+
+    fn connected(&mut self) -> Result<(), Cause> {
+        match &self.state {
+            State::Dialing { .. } => self.state = State::Open,
+            // The driver has one attempt under way and gives it up when told to connect elsewhere.
+            State::Silent { .. }
+            | State::Resolving { .. }
+            | State::Open
+            | State::Draining
+            | State::Leaving { .. }
+            | State::Closed { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn connect_failed(&mut self, why: &str, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
+        match &mut self.state {
+            State::Dialing { candidates, trying, failures, .. } => {
+                let separator = if failures.is_empty() { "" } else { "; " };
+                let failures = format!("{failures}{separator}{trying}: {why}");
+                let candidates = core::mem::take(candidates);
+                self.dial(candidates, failures, now, plan)
+            }
+            // Late news of an attempt that was given up.
+            State::Silent { .. }
+            | State::Resolving { .. }
+            | State::Open
+            | State::Draining
+            | State::Leaving { .. }
+            | State::Closed { .. } => Ok(()),
+        }
+    }
+
+    fn eof(&mut self, leg: Leg, left: usize, now: Instant) -> Result<(), Cause> {
+        match (&self.state, leg) {
+            (State::Closed { cause }, _) => Err(cause.clone()),
+            (_, Leg::Upstream) => Err(Cause::UpstreamClosed),
+            (State::Leaving { .. }, Leg::Client) => Ok(()),
+            (_, Leg::Client) if left > 0 || self.requests.is_inside_frame() => Err(ClientMisbehaved::Truncated.into()),
+            (_, Leg::Client) if self.ledger.is_empty() => Err(Cause::ClientClosed),
+            (State::Draining, Leg::Client) => Ok(()), // it ends with the answers that are owed
+            (State::Open, Leg::Client) => {
+                self.state = State::Leaving { deadline: now + LEAVING };
+                Ok(())
+            }
+            (State::Silent { .. } | State::Resolving { .. } | State::Dialing { .. }, Leg::Client) => {
+                Err(Cause::ClientLeft)
+            }
+        }
+    }
+
+    fn drain(&mut self) -> Result<(), Cause> {
+        match &self.state {
+            // What was asked and not forwarded is executed by nobody: the client asks elsewhere.
+            State::Silent { .. } | State::Resolving { .. } | State::Dialing { .. } => Err(Cause::Drained),
+            State::Open => {
+                self.state = State::Draining;
+                self.end_if_drained()
+            }
+            // Already on its way out.
+            State::Draining | State::Leaving { .. } | State::Closed { .. } => Ok(()),
+        }
+    }
+
+    fn end_if_drained(&self) -> Result<(), Cause> {
+        let quiet = self.ledger.is_empty() && !self.requests.is_inside_frame();
+        if quiet && matches!(self.state, State::Draining) { Err(Cause::Drained) } else { Ok(()) }
+    }
+
+    fn tick(&mut self, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
+        match &self.state {
+            State::Silent { since } if *since + self.spec.first_request_timeout <= now => {
+                Err(Cause::FirstRequestTimedOut(self.spec.first_request_timeout))
+            }
+            State::Resolving { deadline } if *deadline <= now => {
+                Err(Cause::UpstreamUnreachable("its address could not be found out in time".to_owned()))
+            }
+            State::Dialing { deadline, .. } if *deadline <= now => {
+                self.connect_failed(&format!("no answer within {:?}", self.spec.connect_timeout), now, plan)
+            }
+            State::Leaving { deadline } if *deadline <= now => Err(Cause::ClientLeft),
+            State::Open | State::Leaving { .. } => match (self.idle_deadline(), self.spec.idle_timeout) {
+                (Some(deadline), Some(timeout)) if deadline <= now => Err(Cause::IdleTimedOut(timeout)),
+                (Some(_) | None, Some(_) | None) => Ok(()),
+            },
+            // A tick before its time.
+            State::Silent { .. }
+            | State::Resolving { .. }
+            | State::Dialing { .. }
+            | State::Draining
+            | State::Closed { .. } => Ok(()),
+        }
+    }
+
+    /// A request is over.
+    fn settle(&mut self, exchange: Exchange, plan: &mut Plan) {
+        plan.exchanges.push(exchange);
+    }
+
+    /// Sends the answers of ours whose turn has come.
+    fn release_own_answers(&mut self, now: Instant, plan: &mut Plan) {
+        while let Some((asked, answer)) = self.ledger.pop_own() {
+            self.settle(Exchange { asked, response_bytes: answer.len() as u64, done: now, own: true }, plan);
+            plan.send(Leg::Client, answer);
+        }
+    }
+}
+
+/// Whether the relay takes the next frame at once, has to see more of it, or has to wait for the other leg.
+enum Step {
+    Again,
+    Want(usize),
+    Blocked,
+}
+
+/// How many bytes to wait for when `seen` were not enough to decide about a frame of `total`: twice as many, so that a
+/// head that arrives byte by byte is not read again for each of them.
+fn want_more(seen: usize, total: usize) -> usize {
+    total.min((2 * seen).max(64)).min(limits::REQUEST_PEEK_MAX.max(seen + 1))
+}
+
+/// How much of `rest` belongs to a frame of which `left` bytes are still to come.
+fn part(left: u64, rest: &[u8]) -> usize {
+    usize::try_from(left).unwrap_or(usize::MAX).min(rest.len())
+}

@@ -1,0 +1,116 @@
+//! What the relay answers to bytes: where each of them goes.
+
+use super::{Asked, Leg};
+use crate::{
+    address::{HostPort, NodeId},
+    time::Instant,
+};
+use bytes::Bytes;
+use core::ops::Range;
+
+/// A piece of what is to be written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Segment {
+    /// A part of the slice that was just shown.
+    Input(Range<usize>),
+    /// Bytes of ours: a rewritten response, an answer.
+    Own(Bytes),
+}
+
+/// What the driver is asked to do besides moving bytes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Find out where upstream is, and say it with [`super::Event::Resolved`].
+    Resolve,
+    /// Connect there, and say how it went with [`super::Event::Connected`] or [`super::Event::ConnectFailed`].
+    Connect(HostPort),
+    /// The client said who it is.
+    Introduced,
+}
+
+/// A request that is over: its answer has been decided to the last byte, or it needs none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Exchange {
+    /// The request.
+    pub asked: Asked,
+    /// Bytes of the answer, length prefix included; 0 for `Produce` with `acks=0`.
+    pub response_bytes: u64,
+    /// When the last byte of the answer was decided.
+    pub done: Instant,
+    /// Whether the proxy gave the answer itself.
+    pub own: bool,
+}
+
+/// The answer to one slice of bytes or one event. Owned by the driver and reused, so that the steady state allocates
+/// nothing.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// How many bytes from the start of the slice are settled: they need not be shown again.
+    pub consumed: usize,
+    /// How many bytes behind `consumed` have to be shown together before it makes sense to ask again; 0: any.
+    pub want: usize,
+    /// Nothing more is taken from this leg until something happens on the other one.
+    pub blocked: bool,
+    /// What goes to upstream, in order.
+    pub to_upstream: Vec<Segment>,
+    /// What goes to the client, in order.
+    pub to_client: Vec<Segment>,
+    /// What else is to be done, in order.
+    pub actions: Vec<Action>,
+    /// Upstream endpoints that were seen.
+    pub learned: Vec<(NodeId, HostPort)>,
+    /// Requests that are over.
+    pub exchanges: Vec<Exchange>,
+    /// Nodes that upstream named and that this gateway has no address for.
+    pub unmapped: Vec<NodeId>,
+}
+
+impl Plan {
+    /// Makes room for the next answer and keeps the memory.
+    pub fn clear(&mut self) {
+        let Self { consumed, want, blocked, to_upstream, to_client, actions, learned, exchanges, unmapped } = self;
+        (*consumed, *want, *blocked) = (0, 0, false);
+        to_upstream.clear();
+        to_client.clear();
+        actions.clear();
+        learned.clear();
+        exchanges.clear();
+        unmapped.clear();
+    }
+
+    /// What goes to one leg.
+    pub fn to(&self, leg: Leg) -> &[Segment] {
+        match leg {
+            Leg::Client => &self.to_client,
+            Leg::Upstream => &self.to_upstream,
+        }
+    }
+
+    fn to_mut(&mut self, leg: Leg) -> &mut Vec<Segment> {
+        match leg {
+            Leg::Client => &mut self.to_client,
+            Leg::Upstream => &mut self.to_upstream,
+        }
+    }
+
+    /// Settles the next `n` bytes of the slice and forwards them. Neighbouring parts become one segment, and one write.
+    pub(super) fn forward(&mut self, to: Leg, n: usize) {
+        let part = self.consumed..self.consumed + n;
+        self.consumed = part.end;
+        match self.to_mut(to).last_mut() {
+            Some(Segment::Input(last)) if last.end == part.start => last.end = part.end,
+            Some(Segment::Input(_) | Segment::Own(_)) | None if n == 0 => {}
+            Some(Segment::Input(_) | Segment::Own(_)) | None => self.to_mut(to).push(Segment::Input(part)),
+        }
+    }
+
+    /// Settles the next `n` bytes of the slice without forwarding them.
+    pub(super) fn skip(&mut self, n: usize) {
+        self.consumed += n;
+    }
+
+    /// Sends bytes of ours.
+    pub(super) fn send(&mut self, to: Leg, bytes: Bytes) {
+        self.to_mut(to).push(Segment::Own(bytes));
+    }
+}

@@ -1,0 +1,355 @@
+//! From the client to upstream: where each request's bytes go.
+
+use super::{
+    Action, Client, ClientMisbehaved, Exchange, Leg, Plan, Relay, Step,
+    cause::Cause,
+    ledger::{Asked, Owed},
+    part, want_more,
+};
+use crate::{
+    api::{Api, ApiKey, RequestTreatment},
+    limits, rewrite,
+    time::Instant,
+    wire::{self, LENGTH_PREFIX, RequestHead, Unread},
+};
+use bytes::Bytes;
+
+/// Bytes: the smallest request, a head with a null client id.
+const SMALLEST_REQUEST: u32 = 10;
+
+/// Where in the stream of requests the client is.
+#[derive(Debug)]
+pub(super) enum Requests {
+    /// At the start of a frame, or so close to it that nothing is decided.
+    Head,
+    /// Inside a frame that flows upstream and will be answered.
+    Streaming { left: u64 },
+    /// Inside a `Produce` request with `acks=0`, which has no response: it is over with its last byte.
+    StreamingUnanswered { left: u64, asked: Asked },
+    /// Inside a frame that we have answered ourselves.
+    Discarding { left: u64 },
+    /// `SaslHandshake` v0 is with upstream: what comes next depends on its answer.
+    AwaitingHandshake { tokens: Tokens },
+    /// Raw SASL tokens, without any header (`SaslHandshake` v0), at the start of one.
+    Token { tokens: Tokens },
+    /// Inside a raw SASL token.
+    StreamingToken { left: u64, then: Tokens },
+}
+
+/// How many raw tokens a client sends with its SASL mechanism.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Tokens {
+    /// So many, and then Kafka requests.
+    Exactly(u8),
+    /// As many as it takes (GSSAPI): the first frame that reads like a Kafka request ends them.
+    UntilRequest,
+}
+
+impl Tokens {
+    fn of(mechanism: &[u8]) -> Self {
+        match mechanism {
+            b"PLAIN" | b"OAUTHBEARER" => Self::Exactly(1),
+            b"SCRAM-SHA-256" | b"SCRAM-SHA-512" => Self::Exactly(2),
+            _ => Self::UntilRequest,
+        }
+    }
+}
+
+impl Requests {
+    pub(super) const fn is_sending_unanswered(&self) -> bool {
+        matches!(self, Self::StreamingUnanswered { .. })
+    }
+
+    pub(super) const fn is_inside_frame(&self) -> bool {
+        match self {
+            Self::Streaming { .. }
+            | Self::StreamingUnanswered { .. }
+            | Self::Discarding { .. }
+            | Self::StreamingToken { .. } => true,
+            Self::Head | Self::AwaitingHandshake { .. } | Self::Token { .. } => false,
+        }
+    }
+
+    /// Whether upstream may send tokens that no ledger entry announces.
+    pub(super) const fn takes_any_tokens(&self) -> bool {
+        matches!(
+            self,
+            Self::Token { tokens: Tokens::UntilRequest } | Self::StreamingToken { then: Tokens::UntilRequest, .. }
+        )
+    }
+}
+
+impl Relay {
+    pub(super) fn feed_requests(&mut self, input: &[u8], now: Instant, plan: &mut Plan) -> Result<(), Cause> {
+        while plan.consumed < input.len() {
+            match self.next_request(&input[plan.consumed..], now, plan)? {
+                Step::Again => {}
+                Step::Want(want) => {
+                    plan.want = want;
+                    break;
+                }
+                Step::Blocked => {
+                    plan.blocked = true;
+                    break;
+                }
+            }
+        }
+        self.end_if_drained()
+    }
+
+    fn next_request(&mut self, rest: &[u8], now: Instant, plan: &mut Plan) -> Result<Step, Cause> {
+        match self.requests {
+            Requests::Head | Requests::Token { .. } if self.is_draining() => Ok(Step::Blocked),
+            Requests::Head => self.request_head(rest, now, plan),
+            Requests::Streaming { left } => {
+                let n = part(left, rest);
+                plan.forward(Leg::Upstream, n);
+                self.requests = match left - n as u64 {
+                    0 => Requests::Head,
+                    left => Requests::Streaming { left },
+                };
+                Ok(Step::Again)
+            }
+            Requests::StreamingUnanswered { left, asked } => {
+                let n = part(left, rest);
+                plan.forward(Leg::Upstream, n);
+                self.requests = match left - n as u64 {
+                    0 => {
+                        self.settle(Exchange { asked, response_bytes: 0, done: now, own: false }, plan);
+                        Requests::Head
+                    }
+                    left => Requests::StreamingUnanswered { left, asked },
+                };
+                Ok(Step::Again)
+            }
+            Requests::Discarding { left } => {
+                let n = part(left, rest);
+                plan.skip(n);
+                self.requests = match left - n as u64 {
+                    0 => Requests::Head,
+                    left => Requests::Discarding { left },
+                };
+                Ok(Step::Again)
+            }
+            Requests::AwaitingHandshake { .. } => Ok(Step::Blocked),
+            Requests::Token { tokens } => self.token_head(tokens, rest),
+            Requests::StreamingToken { left, then } => {
+                let n = part(left, rest);
+                plan.forward(Leg::Upstream, n);
+                self.requests = match (left - n as u64, then) {
+                    (0, Tokens::Exactly(0)) => Requests::Head,
+                    (0, tokens) => Requests::Token { tokens },
+                    (left, then) => Requests::StreamingToken { left, then },
+                };
+                Ok(Step::Again)
+            }
+        }
+    }
+
+    fn request_head(&mut self, rest: &[u8], now: Instant, plan: &mut Plan) -> Result<Step, Cause> {
+        if self.client.is_none()
+            && let Some(protocol) = wire::other_protocol(rest)
+        {
+            return Err(ClientMisbehaved::OtherProtocol(protocol).into());
+        }
+        if let Some(prefix) = rest.first_chunk::<LENGTH_PREFIX>() {
+            self.check_size(i32::from_be_bytes(*prefix))?;
+        }
+        if rest.len() < RequestHead::LEN {
+            return Ok(Step::Want(RequestHead::LEN));
+        }
+        let head = RequestHead::read(rest).expect("its size is checked and its bytes are there");
+        let Some(api) = Api::find(head.key) else {
+            return Err(ClientMisbehaved::UnknownApi(head.key).into());
+        };
+        let total = LENGTH_PREFIX + head.size as usize;
+        let frame = &rest[..total.min(rest.len())];
+        if self.client.is_none() {
+            match wire::request_client_id(frame) {
+                Ok(id) => self.introduce(id, plan),
+                Err(why) => return unread(why, &head, frame.len(), total),
+            }
+        }
+        if !self.ledger.has_room() {
+            return Ok(Step::Blocked);
+        }
+        let asked = Asked {
+            key: head.key,
+            version: head.version,
+            correlation_id: head.correlation_id,
+            request_bytes: total as u64,
+            since: now,
+        };
+        if !api.supports(head.version) {
+            // A client ahead of us is told our range (KIP-511). Any other API it can only use against our offer.
+            return match head.key {
+                ApiKey::API_VERSIONS => {
+                    Ok(self.answer(asked, rewrite::api_versions::too_new(head.correlation_id), now, plan))
+                }
+                key => Err(ClientMisbehaved::NotOffered { key, version: head.version }.into()),
+            };
+        }
+        match api.request {
+            RequestTreatment::Refuse => match rewrite::refused(head.key, head.version, head.correlation_id) {
+                Some(answer) => Ok(self.answer(asked, answer, now, plan)),
+                None => Err(ClientMisbehaved::NotOffered { key: head.key, version: head.version }.into()),
+            },
+            RequestTreatment::Frame => {
+                if head.size > limits::REQUEST_COLLECT_MAX {
+                    let max = limits::REQUEST_COLLECT_MAX;
+                    return Err(ClientMisbehaved::FrameTooLong { size: head.size, max }.into());
+                }
+                if frame.len() < total {
+                    return Ok(Step::Want(total));
+                }
+                self.whole_request(api, asked, frame, now, plan)
+            }
+            RequestTreatment::Relay => {
+                if !self.upstream_is_open(now, plan) {
+                    return Ok(Step::Blocked);
+                }
+                self.ledger.push(Owed::Response(asked));
+                self.requests = Requests::Streaming { left: total as u64 };
+                Ok(Step::Again)
+            }
+            RequestTreatment::Produce => match wire::produce_acks(api, head.version, frame) {
+                Ok(acks) => {
+                    if !self.upstream_is_open(now, plan) {
+                        return Ok(Step::Blocked);
+                    }
+                    let left = total as u64;
+                    self.requests = if acks == 0 {
+                        Requests::StreamingUnanswered { left, asked }
+                    } else {
+                        self.ledger.push(Owed::Response(asked));
+                        Requests::Streaming { left }
+                    };
+                    Ok(Step::Again)
+                }
+                Err(why) => unread(why, &head, frame.len(), total),
+            },
+        }
+    }
+
+    /// Requests that are read whole: those from which something is learned, or which may be answered here.
+    fn whole_request(
+        &mut self,
+        api: &Api,
+        asked: Asked,
+        frame: &[u8],
+        now: Instant,
+        plan: &mut Plan,
+    ) -> Result<Step, Cause> {
+        let unreadable = |why: String| ClientMisbehaved::Unreadable { key: asked.key, version: asked.version, why };
+        let mut next = Requests::Head;
+        match asked.key {
+            ApiKey::API_VERSIONS => {
+                let software =
+                    wire::client_software(api, asked.version, frame).map_err(|e| unreadable(e.to_string()))?;
+                if let (Some((name, version)), Some(client)) = (software, &mut self.client)
+                    && client.software.is_none()
+                {
+                    client.software = Some((printable(name), printable(version)));
+                    plan.actions.push(Action::Introduced);
+                }
+            }
+            ApiKey::SASL_HANDSHAKE if asked.version == 0 => {
+                let mechanism = wire::sasl_mechanism(api, 0, frame).map_err(|e| unreadable(e.to_string()))?;
+                next = Requests::AwaitingHandshake { tokens: Tokens::of(mechanism) };
+            }
+            ApiKey::DESCRIBE_CLUSTER => {
+                let body = wire::request_body(api, asked.version, frame).map_err(|e| unreadable(e.to_string()))?;
+                let body = &frame[body.position()..];
+                if rewrite::asks_for_controllers(asked.version, body).map_err(|e| unreadable(e.to_string()))? {
+                    let answer = rewrite::controllers_not_shown(asked.version, asked.correlation_id);
+                    return Ok(self.answer(asked, answer, now, plan));
+                }
+            }
+            _ => {}
+        }
+        if !self.upstream_is_open(now, plan) {
+            return Ok(Step::Blocked);
+        }
+        self.ledger.push(Owed::Response(asked));
+        plan.forward(Leg::Upstream, frame.len());
+        self.requests = next;
+        Ok(Step::Again)
+    }
+
+    /// Gives an answer of ours, in its turn; the request goes nowhere.
+    fn answer(&mut self, asked: Asked, answer: Bytes, now: Instant, plan: &mut Plan) -> Step {
+        self.requests = Requests::Discarding { left: asked.request_bytes };
+        self.ledger.push(Owed::Own(asked, answer));
+        if self.ledger.len() == 1 {
+            self.release_own_answers(now, plan);
+        }
+        Step::Again
+    }
+
+    fn token_head(&mut self, tokens: Tokens, rest: &[u8]) -> Result<Step, Cause> {
+        let Some(prefix) = rest.first_chunk::<LENGTH_PREFIX>() else { return Ok(Step::Want(LENGTH_PREFIX)) };
+        let size = i32::from_be_bytes(*prefix);
+        let size = u32::try_from(size).map_err(|_| ClientMisbehaved::FrameTooShort(size))?;
+        if size > limits::SASL_TOKEN_MAX {
+            return Err(ClientMisbehaved::FrameTooLong { size, max: limits::SASL_TOKEN_MAX }.into());
+        }
+        let then = match tokens {
+            Tokens::Exactly(n) => {
+                self.ledger.push(Owed::TokenAnswer);
+                Tokens::Exactly(n.saturating_sub(1))
+            }
+            Tokens::UntilRequest => {
+                if size >= SMALLEST_REQUEST {
+                    if rest.len() < RequestHead::LEN {
+                        return Ok(Step::Want(RequestHead::LEN));
+                    }
+                    let head = RequestHead::read(rest).expect("its size is checked and its bytes are there");
+                    if Api::find(head.key).is_some_and(|api| api.supports(head.version)) {
+                        self.requests = Requests::Head;
+                        return Ok(Step::Again);
+                    }
+                }
+                tokens
+            }
+        };
+        self.requests = Requests::StreamingToken { left: LENGTH_PREFIX as u64 + u64::from(size), then };
+        Ok(Step::Again)
+    }
+
+    fn check_size(&self, size: i32) -> Result<(), ClientMisbehaved> {
+        match u32::try_from(size) {
+            Ok(size) if size > self.spec.request_frame_max => {
+                Err(ClientMisbehaved::FrameTooLong { size, max: self.spec.request_frame_max })
+            }
+            Ok(size) if size >= SMALLEST_REQUEST => Ok(()),
+            Ok(_) | Err(_) => Err(ClientMisbehaved::FrameTooShort(size)),
+        }
+    }
+
+    fn introduce(&mut self, id: Option<&[u8]>, plan: &mut Plan) {
+        self.client = Some(Box::new(Client { id: id.map(printable), software: None }));
+        plan.actions.push(Action::Introduced);
+    }
+}
+
+/// What a peer calls itself, fit for a log line: bounded, and without control characters.
+fn printable(name: &[u8]) -> Box<str> {
+    let shown: String = String::from_utf8_lossy(&name[..name.len().min(limits::SHOWN_NAME_MAX)])
+        .chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
+    shown.into_boxed_str()
+}
+
+/// What to do about a head that could not be read from the `seen` bytes of a frame of `total`.
+fn unread(why: Unread, head: &RequestHead, seen: usize, total: usize) -> Result<Step, Cause> {
+    let why = match why {
+        Unread::Short if seen < total && seen < limits::REQUEST_PEEK_MAX => {
+            return Ok(Step::Want(want_more(seen, total)));
+        }
+        Unread::Short if seen < total => "its head is too long",
+        Unread::Short => "it ends inside its head",
+        Unread::Wrong(why) => why,
+    };
+    Err(ClientMisbehaved::Unreadable { key: head.key, version: head.version, why: why.to_owned() }.into())
+}
