@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(5);
 const LARGEST_FRAME: usize = 64 << 20;
 
 /// A connection to a broker, or to what stands in front of it.
@@ -18,7 +18,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects; nothing on this connection waits longer than ten seconds.
+    /// Connects; nothing on this connection waits longer than five seconds.
     ///
     /// # Errors
     /// When nobody listens.
@@ -33,7 +33,7 @@ impl Connection {
     /// Sends a request, of which the body is given, and returns the response's frame, from the correlation id on.
     ///
     /// # Errors
-    /// When the peer closes, or says nothing for ten seconds, or answers another request.
+    /// When the peer closes, or says nothing for five seconds, or answers another request.
     pub fn exchange(&mut self, api: ApiKey, version: i16, body: &[u8]) -> io::Result<Vec<u8>> {
         self.correlation_id += 1;
         let header = RequestHeader::default()
