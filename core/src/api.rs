@@ -73,7 +73,8 @@ pub enum RequestTreatment {
     Produce,
     /// It is read whole: something is learned from it, or it may be answered here. Small by nature.
     Frame,
-    /// Brokers and controllers ask each other; clients do not. It goes nowhere.
+    /// Only brokers and controllers ask it of each other; it goes nowhere. (`WriteTxnMarkers` is not among these: admin
+    /// clients abort hanging transactions with it, KIP-664.)
     Refuse,
 }
 
@@ -199,7 +200,7 @@ pub static APIS: [Api; 93] = {
         api(24, "AddPartitionsToTxn", 0, 5, Some(3), Q::Relay, R::Relay),
         api(25, "AddOffsetsToTxn", 0, 4, Some(3), Q::Relay, R::Relay),
         api(26, "EndTxn", 0, 5, Some(3), Q::Relay, R::Relay),
-        api(27, "WriteTxnMarkers", 1, 2, Some(1), Q::Refuse, R::Relay),
+        api(27, "WriteTxnMarkers", 1, 2, Some(1), Q::Relay, R::Relay),
         api(28, "TxnOffsetCommit", 0, 5, Some(3), Q::Relay, R::Relay),
         api(29, "DescribeAcls", 1, 3, Some(2), Q::Relay, R::Relay),
         api(30, "CreateAcls", 1, 3, Some(2), Q::Relay, R::Relay),

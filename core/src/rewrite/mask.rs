@@ -198,6 +198,8 @@ impl Masker {
         self.zero = false;
         match kind {
             Kind::Fixed(n) => self.pass = n,
+            Kind::Error => self.pass = 2,
+            Kind::EndpointType => self.pass = 1,
             Kind::Text | Kind::Bytes => self.pass = r.count(true)?,
             Kind::Struct(fields) => self.push(Level::new(fields, 0)),
             Kind::Array([Field { kind: Kind::Endpoint, .. }, ..]) if self.depth == 1 => {

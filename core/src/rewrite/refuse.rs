@@ -43,7 +43,13 @@ pub fn refused(key: ApiKey, version: i16, correlation_id: i32) -> Option<Bytes> 
         62 => with_error!(BrokerRegistrationResponse),
         63 => with_error!(BrokerHeartbeatResponse),
         67 => with_error!(AllocateProducerIdsResponse),
-        70 => with_error!(ControllerRegistrationResponse),
+        70 => {
+            let message = StrBytes::from_static_str("controllers do not register through a proxy for clients");
+            let response = ControllerRegistrationResponse::default()
+                .with_error_code(CLUSTER_AUTHORIZATION_FAILED)
+                .with_error_message(Some(message));
+            framed(key, version, correlation_id, &response)
+        }
         73 => with_error!(AssignReplicasToDirsResponse),
         82 => with_error!(UpdateRaftVoterResponse),
         _ => None,

@@ -4,7 +4,7 @@
 //! kept as it is, unread. Tagged fields that carry no address are left out as well.
 
 use crate::api::ApiKey;
-use Kind::{Array, BlankedArray, Bytes, Endpoint, Fixed, Struct, Text};
+use Kind::{Array, BlankedArray, Bytes, Endpoint, EndpointType, Error, Fixed, Struct, Text};
 
 /// What a field is, as far as it matters for getting past it.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,11 @@ pub(super) enum Kind {
     BlankedArray(&'static [Field]),
     /// A node id, its host and its port (32 bits each but for the host), which stand together in every message.
     Endpoint,
+    /// The error code of the whole message (16 bits): with an error it tells nothing of the cluster.
+    Error,
+    /// Whether the endpoints that follow are brokers or controllers (8 bits, KIP-919). Controllers are not for clients:
+    /// the array is shown empty then.
+    EndpointType,
 }
 
 /// A field, and the versions that have it.
@@ -57,7 +62,6 @@ pub(super) const fn response(key: ApiKey) -> Option<&'static [Field]> {
 }
 
 const NEWEST: i16 = i16::MAX;
-const I8: Kind = Fixed(1);
 const I16: Kind = Fixed(2);
 const I32: Kind = Fixed(4);
 const I64: Kind = Fixed(8);
@@ -126,11 +130,12 @@ const FETCH: &[Field] = &[
     tagged(0, 16, NODE_ENDPOINTS),
 ];
 
+/// The error code of version 13 stands behind the topics: a broker that sends it lists no brokers.
 const METADATA: &[Field] = &[from(3, I32), all(Array(&[all(Endpoint), from(1, Text)]))];
 
 const FIND_COORDINATOR: &[Field] = &[
     from(1, I32),
-    until(3, I16),
+    until(3, Error),
     between(1, 3, Text),
     until(3, Endpoint),
     from(4, Array(&[all(Text), all(Endpoint), all(I16), all(Text)])),
@@ -138,12 +143,12 @@ const FIND_COORDINATOR: &[Field] = &[
 
 const DESCRIBE_CLUSTER: &[Field] = &[
     all(I32),
-    all(I16),
+    all(Error),
     all(Text),
-    from(1, I8),
+    from(1, EndpointType),
     all(Text),
     all(I32),
-    all(Array(&[all(Endpoint), all(Text), from(2, I8)])),
+    all(Array(&[all(Endpoint), all(Text), from(2, Fixed(1))])),
 ];
 
 const SHARE_FETCH: &[Field] = &[

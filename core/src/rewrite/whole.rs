@@ -10,6 +10,9 @@ use crate::{
     wire::{Reader, Unread},
 };
 
+/// `EndpointType` of a `DescribeCluster` response that lists brokers (KIP-919).
+const BROKERS: u8 = 1;
+
 /// Whether a body had anything to rewrite.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Rewritten {
@@ -20,6 +23,8 @@ pub enum Rewritten {
 }
 
 /// Rewrites a response body (what follows the response header), and appends it to `out` if anything in it changes.
+///
+/// Endpoints are learned when the walk is over: a broken message, an error or a list of controllers teaches nothing.
 pub fn rewrite(
     key: ApiKey,
     version: i16,
@@ -30,26 +35,48 @@ pub fn rewrite(
 ) -> Result<Rewritten, Malformed> {
     let (Some(api), Some(fields)) = (Api::find(key), schema::response(key)) else { return Ok(Rewritten::Unchanged) };
     let flexible = api.is_flexible(version);
-    let mut walk = Walk { version, flexible, addresses, learn, body, reader: Reader::new(body), kept: 0, out };
+    let mut seen = Vec::new();
+    let mut walk = Walk {
+        version,
+        flexible,
+        addresses,
+        seen: &mut seen,
+        is_error: false,
+        hides_endpoints: false,
+        body,
+        reader: Reader::new(body),
+        kept: 0,
+        out,
+    };
     let ended = walk.message(fields);
     let at = walk.reader.position();
     ended.map_err(|why| Malformed::new(at, why))?;
-    Ok(walk.finish())
+    let is_error = walk.is_error;
+    let rewritten = walk.finish();
+    if !is_error {
+        seen.into_iter().for_each(|(node, host, port)| learn.learn(node, host, port));
+    }
+    Ok(rewritten)
 }
 
-struct Walk<'a, A, L> {
+struct Walk<'a, 'b, A> {
     version: i16,
     flexible: bool,
-    addresses: &'a A,
-    learn: &'a mut L,
+    addresses: &'b A,
+    /// The endpoints of upstream. No longer than there are bytes for: it grows with what was read, not with a count.
+    seen: &'b mut Vec<(NodeId, &'a str, i32)>,
+    /// The message says that it is an error.
+    is_error: bool,
+    /// The endpoints to come are not for clients: their array is shown empty.
+    hides_endpoints: bool,
     body: &'a [u8],
     reader: Reader<'a>,
     /// How much of the body stands in the output, changed or not.
     kept: usize,
-    out: &'a mut Vec<u8>,
+    out: &'b mut Vec<u8>,
 }
 
-impl<A: Addresses, L: Learn> Walk<'_, A, L> {
+impl<'a, A: Addresses> Walk<'a, '_, A> {
     /// The fields of a message. Its tagged fields are only looked at where one of them carries an address.
     fn message(&mut self, fields: &'static [Field]) -> Result<(), Unread> {
         self.fields(fields)?;
@@ -79,24 +106,32 @@ impl<A: Addresses, L: Learn> Walk<'_, A, L> {
             }
             Kind::Struct(fields) => self.structure(fields),
             Kind::Array(fields) => {
-                for _ in 0..self.reader.count(self.flexible)? {
-                    self.structure(fields)?;
-                }
-                Ok(())
+                let holds_endpoints = matches!(fields, [Field { kind: Kind::Endpoint, .. }, ..]);
+                self.array(fields, holds_endpoints && self.hides_endpoints)
             }
-            Kind::BlankedArray(fields) => {
-                let start = self.reader.position();
-                let count = self.reader.count(self.flexible)?;
-                for _ in 0..count {
-                    self.structure(fields)?;
-                }
-                if count > 0 {
-                    self.replace(start, if self.flexible { &[1] } else { &[0; 4] });
-                }
-                Ok(())
-            }
+            Kind::BlankedArray(fields) => self.array(fields, true),
             Kind::Endpoint => self.endpoint(),
+            Kind::Error => {
+                self.is_error |= self.reader.i16()? != 0;
+                Ok(())
+            }
+            Kind::EndpointType => {
+                self.hides_endpoints = self.reader.take(1)? != [BROKERS];
+                Ok(())
+            }
         }
+    }
+
+    fn array(&mut self, fields: &'static [Field], is_blanked: bool) -> Result<(), Unread> {
+        let start = self.reader.position();
+        let count = self.reader.count(self.flexible)?;
+        for _ in 0..count {
+            self.structure(fields)?;
+        }
+        if is_blanked && count > 0 {
+            self.replace(start, if self.flexible { &[1] } else { &[0; 4] });
+        }
+        Ok(())
     }
 
     fn endpoint(&mut self) -> Result<(), Unread> {
@@ -104,11 +139,13 @@ impl<A: Addresses, L: Learn> Walk<'_, A, L> {
         let start = self.reader.position();
         let host = self.reader.text(self.flexible)?.unwrap_or_default();
         let port = self.reader.i32()?;
-        if node.0 < 0 {
-            return Ok(()); // nobody: an error, with an empty host
+        if self.hides_endpoints || (node.0 < 0 && host.is_empty()) {
+            return Ok(()); // gone with its array; or nobody, as in an error
         }
         let host = core::str::from_utf8(host).map_err(|_| Unread::Wrong("a host that is not UTF-8"))?;
-        self.learn.learn(node, host, port);
+        if node.0 >= 0 && !host.is_empty() {
+            self.seen.push((node, host, port));
+        }
         let (host, port) = self.addresses.virtual_address(node);
         let mut endpoint = Vec::with_capacity(host.len() + 9);
         put_text(&mut endpoint, host, self.flexible);
@@ -135,7 +172,9 @@ impl<A: Addresses, L: Learn> Walk<'_, A, L> {
                 version: self.version,
                 flexible: self.flexible,
                 addresses: self.addresses,
-                learn: self.learn,
+                seen: self.seen,
+                is_error: false,
+                hides_endpoints: self.hides_endpoints,
             };
             inner.field(field.kind).map_err(|why| match why {
                 Unread::Short => Unread::Wrong("a tagged field that ends inside its content"),

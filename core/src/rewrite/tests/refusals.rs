@@ -34,8 +34,6 @@ fn all_but_a_few_that_are_named_here_are_answered() {
         }
     }
     let expected = [
-        ("WriteTxnMarkers", 1),
-        ("WriteTxnMarkers", 2),
         ("BrokerHeartbeat", 2), // newer than the encoder
         ("InitializeShareGroupState", 0),
         ("ReadShareGroupState", 0),

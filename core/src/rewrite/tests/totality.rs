@@ -6,6 +6,7 @@ use super::{
 };
 use crate::api::{Api, ApiKey};
 use proptest::prelude::*;
+use std::sync::LazyLock;
 
 /// The most that one endpoint of five bytes of host and port can become.
 const GROWTH: usize = 20;
@@ -39,20 +40,16 @@ proptest! {
         line in any::<prop::sample::Index>(),
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
     ) {
-        thread_local! {
-            static FRAMES: Vec<(ApiKey, Vec<super::Line>)> =
-                RESPONSES.iter().map(|(key, file)| (*key, golden(file))).collect();
+        static FRAMES: LazyLock<Vec<(ApiKey, Vec<super::Line>)>> =
+            LazyLock::new(|| RESPONSES.iter().map(|(key, file)| (*key, golden(file))).collect());
+        let (key, lines) = &FRAMES[pick];
+        let line = line.get(lines);
+        let mut body = line.input[body_at(*key, line.version, &line.input)..].to_vec();
+        for (at, byte) in &edits {
+            let at = at.index(body.len());
+            body[at] = *byte;
         }
-        FRAMES.with(|frames| {
-            let (key, lines) = &frames[pick];
-            let line = line.get(lines);
-            let mut body = line.input[body_at(*key, line.version, &line.input)..].to_vec();
-            for (at, byte) in &edits {
-                let at = at.index(body.len());
-                body[at] = *byte;
-            }
-            check(*key, line.version, &body);
-        });
+        check(*key, line.version, &body);
     }
 }
 
