@@ -11,6 +11,7 @@ pub mod discovery;
 pub mod gateway;
 pub mod limits;
 pub mod name;
+pub mod proxy;
 pub mod relay;
 pub mod reload;
 pub mod rewrite;

@@ -19,7 +19,7 @@ use crate::time::Instant;
 pub const API_VERSION: u32 = 1;
 
 /// The answer to `GET /api/v1/status`: one moment of one proxy.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Status {
     /// [`API_VERSION`] of the proxy that wrote this.
@@ -39,7 +39,7 @@ pub struct Status {
 }
 
 /// The proxy process.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ProxyStatus {
     /// Where it is in its life.
@@ -57,7 +57,7 @@ pub struct ProxyStatus {
 }
 
 /// The configuration that is really in force, which after a failed reload is not the file's.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ConfigurationStatus {
     /// 1 for the configuration of the start, one more for each reload that changed something.
@@ -75,7 +75,7 @@ pub struct ConfigurationStatus {
 }
 
 /// One virtual cluster.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClusterStatus {
     /// Its identity, as the configuration spells it.
@@ -115,7 +115,7 @@ pub struct ClusterStatus {
 }
 
 /// A retry of a virtual cluster.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RetryStatus {
     /// Retries made or under way since it last served; 0 before the first one.
@@ -127,7 +127,7 @@ pub struct RetryStatus {
 }
 
 /// How far a drain is.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DrainStatus {
     /// What it is for.
@@ -145,7 +145,7 @@ pub struct DrainStatus {
 }
 
 /// Counters since the process started.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Totals {
     /// Requests read from clients.
@@ -163,7 +163,7 @@ pub struct Totals {
 }
 
 /// Request latency, split by who took the time.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Latency {
     /// What the proxy added; absent where nothing was measured.
@@ -173,7 +173,7 @@ pub struct Latency {
 }
 
 /// Two points of a latency distribution.
-#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Quantiles {
     /// Half took no longer.
@@ -183,7 +183,7 @@ pub struct Quantiles {
 }
 
 /// Requests of one API.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ApiCount {
     /// Kafka's name of the API, such as `Fetch`, or its key as a number where it has none here.
@@ -193,7 +193,7 @@ pub struct ApiCount {
 }
 
 /// One way into a virtual cluster.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GatewayStatus {
     /// Its name in the configuration.
@@ -209,7 +209,7 @@ pub struct GatewayStatus {
 }
 
 /// One bound socket.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ListenerStatus {
     /// The local address, such as `0.0.0.0:9192`.
@@ -219,7 +219,7 @@ pub struct ListenerStatus {
 }
 
 /// The Kafka cluster behind a virtual cluster.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UpstreamStatus {
     /// As configured.
@@ -231,7 +231,7 @@ pub struct UpstreamStatus {
 }
 
 /// One upstream broker.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NodeStatus {
     /// Its node id; -1 for a bootstrap server that is not known to be one of the others.
@@ -253,7 +253,7 @@ impl Default for NodeStatus {
 }
 
 /// One client: connections with the same client id, host and software.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClientStatus {
     /// `client.id`; empty where the client gives none.
@@ -333,7 +333,7 @@ pub enum ProxyState {
 }
 
 /// A virtual cluster went from one state to another.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClusterTransition {
     /// The state left; absent for a cluster that is new.
@@ -350,7 +350,7 @@ pub struct ClusterTransition {
 }
 
 /// The proxy went from one state to another.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ProxyTransition {
     /// The state left; absent for the first.
@@ -364,7 +364,7 @@ pub struct ProxyTransition {
 }
 
 /// How a reload ended: the answer to `POST /api/v1/reload` as well.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ReloadReport {
     /// Who asked: `signal`, `api` or `watch`.
@@ -410,7 +410,7 @@ pub enum ReloadOutcome {
 }
 
 /// What a reload did to one virtual cluster.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClusterReload {
     /// Its name.
@@ -468,7 +468,7 @@ pub enum ClusterOutcome {
 }
 
 /// One line of `GET /api/v1/events`: the `data` of one server-sent event.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Event {
     /// Counts from 1 within one process: a gap means that the reader was too slow and missed some.
@@ -481,7 +481,7 @@ pub struct Event {
 }
 
 /// What happened, named in the field `event`.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventKind {
     /// A virtual cluster went from one state to another.
