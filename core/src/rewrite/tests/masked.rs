@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use std::sync::LazyLock;
 
 /// Masks a body that arrives in pieces of the given sizes.
-fn mask(key: ApiKey, version: i16, body: &[u8], sizes: &[usize]) -> Result<Vec<u8>, String> {
+pub(super) fn mask(key: ApiKey, version: i16, body: &[u8], sizes: &[usize]) -> Result<Vec<u8>, String> {
     let mut masker = Masker::new(key, version, u32::try_from(body.len()).expect("small"));
     let (mut out, mut shown, mut at) = (Vec::new(), 0, 0);
     let mut sizes = sizes.iter().cycle();
@@ -121,7 +121,7 @@ proptest! {
         size in 1..200usize,
     ) {
         static FRAMES: LazyLock<Vec<(ApiKey, Line)>> = LazyLock::new(|| frames_with_records().collect());
-        let (key, line) = pick.get(&*FRAMES);
+        let (key, line) = pick.get(&FRAMES);
         let mut body = line.input[body_at(*key, line.version, &line.input)..].to_vec();
         for (at, byte) in &edits {
             let at = at.index(body.len());

@@ -1,8 +1,10 @@
 //! The rewriters against frames that Kafka's own encoder wrote (fixtures/frames), and against bytes of any kind.
 
 mod api_versions;
+mod independent;
 mod learning;
 mod masked;
+mod messages;
 mod refusals;
 mod totality;
 
