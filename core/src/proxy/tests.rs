@@ -275,6 +275,22 @@ fn changed_settings_come_into_force_at_once() {
     assert!(w.proxy.deadline().is_some(), "it is retried, as the settings of now say");
 }
 
+/// Found by the walk: a way back and the end of the proxy in one step, and the generation was forgotten too soon.
+#[test]
+fn what_a_step_names_can_be_looked_up_even_if_it_goes_in_the_same_step() {
+    let mut w = started(loaded(vec![cluster("c", 9392)]));
+    let mut failure = OnVirtualClusterFailure::default();
+    failure.retry.cap *= 2;
+    let new = loaded_with(failure, vec![moved(cluster("c", 9392)), cluster("d", 9492)]);
+    w.ask(reload(new)).expect("nothing else runs");
+    w.answer(true);
+    w.leave();
+    w.tick_at_deadline();
+    assert_eq!(w.said_of("c").last(), Some(&"stopped"));
+    assert!(w.said_of("c").contains(&"prepare of generation 1"), "it was on its way back: {:?}", w.said_of("c"));
+    assert!(w.ended.is_some(), "d could not be served, and none is to be served then");
+}
+
 #[test]
 fn a_shutdown_overtakes_a_reload_which_is_reported_all_the_same() {
     let mut w = started(loaded(three()));

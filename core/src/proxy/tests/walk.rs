@@ -79,7 +79,9 @@ fn take(w: &mut World, step: &Step) {
             let expected = match w.proxy.state() {
                 ProxyState::Starting | ProxyState::Started if busy => Err(Refused::Busy),
                 ProxyState::Starting | ProxyState::Started => Ok(()),
-                state => Err(Refused::NotRunning(state)),
+                state @ (ProxyState::New | ProxyState::Stopping | ProxyState::Stopped | ProxyState::Unknown) => {
+                    Err(Refused::NotRunning(state))
+                }
             };
             assert!(answer == expected || answer == Ok(()) && w.proxy.state() == ProxyState::Stopping, "{answer:?}");
         }
