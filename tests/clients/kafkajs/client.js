@@ -27,15 +27,27 @@ function value(i, big) {
 
 const pause = ms => new Promise(resolve => setTimeout(resolve, ms))
 
+// Repeats what kafkajs leaves to its user to repeat: a broker that has not heard of a topic yet, or is away.
+async function again(ask) {
+  for (let left = 100; ; left--) {
+    try {
+      return await ask()
+    } catch (error) {
+      if (!error.retriable || left === 0) throw error
+      await pause(200)
+    }
+  }
+}
+
 async function create(admin, topic, o) {
   await admin.createTopics({
     topics: [{
       topic, numPartitions: PARTITIONS, replicationFactor: o.replication,
       configEntries: [{ name: 'max.message.bytes', value: String(o.big + (1 << 20)) }],
     }],
-    waitForLeaders: true,
+    waitForLeaders: false, // it gives up when the broker that it asks has not heard of the topic yet
   })
-  const { topics: [found] } = await admin.fetchTopicMetadata({ topics: [topic] })
+  const { topics: [found] } = await again(() => admin.fetchTopicMetadata({ topics: [topic] }))
   demand(found.partitions.length === PARTITIONS, `the topic is described as ${JSON.stringify(found)}`)
 }
 
@@ -74,7 +86,7 @@ async function produce(kafka, topic, o) {
 async function consume(kafka, topic, group, o) {
   const consumer = kafka.consumer({ groupId: group, maxBytes: 64 << 20 })
   await consumer.connect()
-  await consumer.subscribe({ topics: [topic], fromBeginning: true })
+  await again(() => consumer.subscribe({ topics: [topic], fromBeginning: true }))
   const following = Array.from({ length: PARTITIONS }, (_, p) => p)
   const positions = {}
   let count = 0
@@ -82,6 +94,8 @@ async function consume(kafka, topic, group, o) {
     consumer.on(consumer.events.CRASH, ({ payload: { error, restart } }) => restart || reject(error))
     const eachMessage = async ({ partition, message }) => {
       try {
+        // Read again after a rebalance; twice in the log would be twice at different offsets.
+        if (BigInt(message.offset) < (positions[partition] ?? 0n)) return
         const i = Number(message.key.toString())
         demand(i === following[partition], `partition ${partition}: record ${i} where ${following[partition]} was due`)
         demand((message.value ?? Buffer.alloc(0)).equals(value(i, o.big)), `record ${i} has changed`)
@@ -112,7 +126,7 @@ async function story(o) {
   await admin.connect()
   await create(admin, topic, o)
   const [positions] = await Promise.all([consume(kafka, topic, topic, o), produce(kafka, topic, o)])
-  const [{ partitions }] = await admin.fetchOffsets({ groupId: topic, topics: [topic] })
+  const [{ partitions }] = await again(() => admin.fetchOffsets({ groupId: topic, topics: [topic] }))
   const committed = Object.fromEntries(partitions.map(p => [p.partition, BigInt(p.offset)]))
   for (const [p, at] of Object.entries(positions)) {
     demand(committed[p] === at, `partition ${p}: committed ${committed[p]}, read up to ${at}`)
@@ -144,4 +158,4 @@ function tell(o, reason) {
 
 const o = options()
 setTimeout(() => tell(o, `not over within ${o.limit} s`), o.limit * 1000).unref()
-story(o).then(() => tell(o), error => tell(o, `${error.name}: ${error.message}`))
+story(o).then(() => tell(o), error => tell(o, error.stack))

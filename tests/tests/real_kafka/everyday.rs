@@ -2,7 +2,7 @@
 
 use std::fs;
 use tests::cluster::{Cluster, Listener};
-use tests::library::{Library, Load, Running, VARIANTS};
+use tests::library::{Library, Load, VARIANTS, demand};
 use tests::proxy::Proxy;
 use tests::{asked_for, say, scratch};
 
@@ -71,12 +71,10 @@ fn clients_authenticate_again_while_records_flow() {
     let Some(turn) = asked_for("sasl_again") else { return };
     let cluster = Cluster::start(1, &["--sasl", "-c", "connections.max.reauth.ms=3000"]); // KIP-368
     let proxy = Proxy::start(&turn, "sasl_again", &cluster, Listener::Sasl);
-    let again = Library::ALL.into_iter().filter(|library| library.authenticates_again());
     let start = |library| {
         Load::new(library, "idempotent").with("--sasl", "PLAIN").with("--seconds", 12).start(proxy.bootstrap())
     };
-    let running: Vec<_> = again.map(start).collect();
-    running.into_iter().for_each(Running::demand);
+    demand(Library::STEADFAST.map(start).into());
 }
 
 #[test]
