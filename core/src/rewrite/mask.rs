@@ -14,7 +14,7 @@ use super::{
     schema::{self, Field, Kind},
 };
 use crate::{
-    api::{Api, ApiKey},
+    api::ApiKey,
     wire::{Reader, Unread},
 };
 use bytes::Bytes;
@@ -67,7 +67,7 @@ pub struct Masker {
     len: u32,
     /// Bytes of the body that are not settled.
     left: u32,
-    /// The next so many bytes are settled already: kept, or zeroed.
+    /// The next so many bytes are decided already: kept, or zeroed.
     pass: u32,
     zero: bool,
 }
@@ -75,13 +75,11 @@ pub struct Masker {
 impl Masker {
     /// For the body of a response with records.
     pub fn new(key: ApiKey, version: i16, body_len: u32) -> Self {
-        let flexible = Api::find(key).is_some_and(|api| api.is_flexible(version));
-        debug_assert!(flexible, "a message with endpoints behind its records is flexible");
-        let fields = schema::response(key).unwrap_or(&[]);
+        let fields = schema::response(key, version);
         Self {
             version,
-            levels: [Level::new(fields, 0); DEPTH],
-            depth: 1,
+            levels: [Level::new(fields.unwrap_or_default(), 0); DEPTH],
+            depth: usize::from(fields.is_some()), // without endpoints all of it is kept
             len: body_len,
             left: body_len,
             pass: 0,
@@ -98,44 +96,41 @@ impl Masker {
     /// with more behind it.
     pub fn feed(&mut self, chunk: &[u8], emit: &mut impl FnMut(Span)) -> Result<usize, Malformed> {
         let chunk = &chunk[..chunk.len().min(self.left as usize)];
-        let mut settled = 0;
-        loop {
+        let (mut settled, mut kept, mut head) = (0, 0, Vec::new());
+        let ended = loop {
             let n = (self.pass as usize).min(chunk.len() - settled);
-            if n > 0 {
-                self.settle(n, &mut settled);
-                self.pass -= n as u32;
-                if self.zero {
-                    emit_zeros(n, emit);
-                } else {
-                    emit(Span::Keep(n));
-                }
+            self.pass -= n as u32;
+            self.settle(n, &mut settled);
+            if self.zero && n > 0 {
+                emit_kept(&mut kept, emit);
+                emit_zeros(n, emit);
+            } else {
+                kept += n;
             }
             if settled == chunk.len() {
-                return if self.left == 0 && (self.pass > 0 || self.depth > 0 && !self.ends()) {
-                    Err(self.malformed("it ends inside a field"))
-                } else {
-                    Ok(settled)
-                };
+                let is_inside = self.left == 0 && (self.pass > 0 || self.depth > 0 && !self.ends());
+                break if is_inside { Err(self.malformed("it ends inside a field")) } else { Ok(settled) };
             }
             let rest = &chunk[settled..];
-            match self.step(rest) {
-                Ok(Settled { keep, replace }) => {
-                    if keep > 0 {
-                        self.settle(keep, &mut settled);
-                        emit(Span::Keep(keep));
-                    }
-                    if let Some(bytes) = replace {
-                        self.settle(bytes.len(), &mut settled);
-                        emit(Span::Replace(bytes));
+            match self.step(rest, &mut head) {
+                Ok(n) => {
+                    self.settle(n, &mut settled);
+                    if head.is_empty() {
+                        kept += n;
+                    } else {
+                        emit_kept(&mut kept, emit);
+                        emit(Span::Replace(Bytes::from(core::mem::take(&mut head))));
                     }
                     if self.pass > self.left {
-                        return Err(self.malformed("a length beyond the end"));
+                        break Err(self.malformed("a length beyond the end"));
                     }
                 }
-                Err(Unread::Short) if rest.len() < self.left as usize => return Ok(settled),
-                Err(why) => return Err(Malformed::new((self.len - self.left) as usize, why)),
+                Err(Unread::Short) if rest.len() < self.left as usize => break Ok(settled),
+                Err(why) => break Err(Malformed::new((self.len - self.left) as usize, why)),
             }
-        }
+        };
+        emit_kept(&mut kept, emit);
+        ended
     }
 
     fn settle(&mut self, n: usize, settled: &mut usize) {
@@ -152,117 +147,99 @@ impl Masker {
         self.depth == 1 && matches!(self.levels[0].tagged, Some(0))
     }
 
-    /// Reads one length, count or tag.
-    fn step(&mut self, rest: &[u8]) -> Result<Settled, Unread> {
-        let Some(level) = self.depth.checked_sub(1).and_then(|top| self.levels.get_mut(top)) else {
-            self.pass = self.left; // behind the message: nothing that we know
-            return Ok(Settled::NOTHING);
-        };
+    /// Reads one length, count or tag, and says how many bytes it takes. What goes out in their place is put into `head`,
+    /// which stays empty where they are kept. Without enough bytes nothing happens.
+    fn step(&mut self, rest: &[u8], head: &mut Vec<u8>) -> Result<usize, Unread> {
         let mut r = Reader::new(rest);
-        match level.tagged {
-            Some(0) if level.more > 0 => *level = Level::new(level.fields, level.more - 1),
-            Some(0) => self.depth -= 1,
-            Some(left) => {
-                let tag = r.uvarint()?;
-                let tag_len = r.position();
-                let size = r.uvarint()?;
-                let is_endpoints = level.fields.iter().any(|f| f.tag == Some(tag) && f.is_in(self.version));
-                level.tagged = Some(left - 1);
-                self.pass = size;
-                self.zero = is_endpoints;
-                if is_endpoints {
-                    let mut head = padded_uvarint(UNUSED_TAG, tag_len);
-                    head.extend_from_slice(&rest[tag_len..r.position()]);
-                    return Ok(Settled::replace(head));
+        loop {
+            let Some(level) = self.depth.checked_sub(1).and_then(|top| self.levels.get_mut(top)) else {
+                self.pass = self.left; // behind the message: nothing that we know
+                self.zero = false;
+                return Ok(0);
+            };
+            match level.tagged {
+                Some(0) if level.more > 0 => *level = Level::new(level.fields, level.more - 1),
+                Some(0) => self.depth -= 1,
+                Some(left) => {
+                    let tag = r.uvarint()?;
+                    let tag_len = r.position();
+                    self.pass = r.uvarint()?;
+                    level.tagged = Some(left - 1);
+                    self.zero = level.fields.iter().any(|f| f.tag == Some(tag) && f.is_in(self.version));
+                    if self.zero {
+                        head.extend(padded_uvarint(UNUSED_TAG, tag_len));
+                        head.extend_from_slice(&rest[tag_len..r.position()]);
+                    }
+                    return Ok(r.position());
                 }
-                return Ok(Settled::keep(r.position()));
+                None => match level.fields.get(level.at) {
+                    Some(field) if field.tag.is_some() || !field.is_in(self.version) => level.at += 1,
+                    Some(field) => {
+                        let kind = field.kind;
+                        self.field(kind, &mut r, head)?;
+                        return Ok(r.position());
+                    }
+                    None => {
+                        level.tagged = Some(r.uvarint()?);
+                        return Ok(r.position());
+                    }
+                },
             }
-            None => match level.fields.get(level.at) {
-                Some(field) if field.tag.is_some() || !field.is_in(self.version) => level.at += 1,
-                Some(field) => {
-                    level.at += 1;
-                    let kind = field.kind;
-                    return self.field(kind, r).inspect_err(|_| self.levels[self.depth - 1].at -= 1);
-                }
-                None => {
-                    level.tagged = Some(r.uvarint()?);
-                    self.zero = false;
-                    return Ok(Settled::keep(r.position()));
-                }
-            },
         }
-        Ok(Settled::NOTHING)
     }
 
-    fn field(&mut self, kind: Kind, mut r: Reader<'_>) -> Result<Settled, Unread> {
-        self.zero = false;
+    fn field(&mut self, kind: Kind, r: &mut Reader<'_>, head: &mut Vec<u8>) -> Result<(), Unread> {
+        let (mut pass, mut inner) = (0, None);
         match kind {
-            Kind::Fixed(n) => self.pass = n,
-            Kind::Error => self.pass = 2,
-            Kind::EndpointType => self.pass = 1,
-            Kind::Text | Kind::Bytes => self.pass = r.count(true)?,
-            Kind::Struct(fields) => self.push(Level::new(fields, 0)),
+            Kind::Fixed(n) => pass = n,
+            Kind::Error => pass = 2,
+            Kind::EndpointType => pass = 1,
+            Kind::Text | Kind::Bytes => pass = r.count(true)?,
+            Kind::Struct(fields) => inner = Some(Level::new(fields, 0)),
             Kind::Array([Field { kind: Kind::Endpoint, .. }, ..]) if self.depth == 1 => {
                 if r.count(true)? > 0 {
-                    return self.mask_tail(r);
+                    return self.mask_tail(r, head);
                 }
             }
             Kind::Array(fields) | Kind::BlankedArray(fields) => {
-                let count = r.count(true)?;
-                if count > 0 {
-                    self.push(Level::new(fields, count - 1));
-                }
+                inner = r.count(true)?.checked_sub(1).map(|more| Level::new(fields, more));
             }
             Kind::Endpoint => return Err(Unread::Wrong("an endpoint among records")),
         }
-        Ok(Settled::keep(r.position()))
-    }
-
-    fn push(&mut self, level: Level) {
-        *self.levels.get_mut(self.depth).expect("no message is deeper") = level;
-        self.depth += 1;
+        self.levels[self.depth - 1].at += 1;
+        (self.pass, self.zero) = (pass, false);
+        if let Some(level) = inner {
+            *self.levels.get_mut(self.depth).expect("no message is deeper") = level;
+            self.depth += 1;
+        }
+        Ok(())
     }
 
     /// Empties the array whose count was read last, and turns what follows it into one tagged field.
-    fn mask_tail(&mut self, r: Reader<'_>) -> Result<Settled, Unread> {
-        let behind = self.left - r.position() as u32;
+    fn mask_tail(&mut self, r: &mut Reader<'_>, head: &mut Vec<u8>) -> Result<(), Unread> {
+        let count_len = r.position();
+        let behind = self.left - count_len as u32;
         let content = behind.checked_sub(TAIL_HEAD).ok_or(Unread::Wrong("it ends inside its endpoints"))?;
-        if r.remaining() < TAIL_HEAD as usize {
-            return Err(Unread::Short); // the new head reaches over bytes that are still to come
-        }
-        let mut head = padded_uvarint(1, r.position()); // an empty array
-        head.extend_from_slice(&padded_uvarint(1, 1)); // one tagged field
-        head.extend_from_slice(&padded_uvarint(UNUSED_TAG, 1));
-        head.extend_from_slice(&padded_uvarint(content, 5));
+        r.take(TAIL_HEAD as usize)?; // the new head reaches over these, so they have to be there
+        head.extend(padded_uvarint(1, count_len)); // an empty array
+        head.extend(padded_uvarint(1, 1)); // one tagged field
+        head.extend(padded_uvarint(UNUSED_TAG, 1));
+        head.extend(padded_uvarint(content, 5));
         self.levels[0].tagged = Some(0);
-        self.pass = content;
-        self.zero = true;
-        Ok(Settled::replace(head))
-    }
-}
-
-/// What one step has settled.
-struct Settled {
-    keep: usize,
-    replace: Option<Bytes>,
-}
-
-impl Settled {
-    const NOTHING: Self = Self { keep: 0, replace: None };
-
-    const fn keep(keep: usize) -> Self {
-        Self { keep, replace: None }
-    }
-
-    fn replace(bytes: Vec<u8>) -> Self {
-        Self { keep: 0, replace: Some(Bytes::from(bytes)) }
+        (self.pass, self.zero) = (content, true);
+        Ok(())
     }
 }
 
 /// An unsigned varint of exactly `len` bytes. Readers take varints that are longer than they need to be.
-fn padded_uvarint(value: u32, len: usize) -> Vec<u8> {
-    let byte = |at: usize| (u64::from(value) >> (7 * at)) as u8 & 0x7f | if at + 1 < len { 0x80 } else { 0 };
-    (0..len).map(byte).collect()
+fn padded_uvarint(value: u32, len: usize) -> impl Iterator<Item = u8> {
+    (0..len).map(move |at| (u64::from(value) >> (7 * at)) as u8 & 0x7f | if at + 1 < len { 0x80 } else { 0 })
+}
+
+fn emit_kept(kept: &mut usize, emit: &mut impl FnMut(Span)) {
+    if *kept > 0 {
+        emit(Span::Keep(core::mem::take(kept)));
+    }
 }
 
 fn emit_zeros(mut n: usize, emit: &mut impl FnMut(Span)) {

@@ -33,7 +33,9 @@ pub fn rewrite(
     learn: &mut impl Learn,
     out: &mut Vec<u8>,
 ) -> Result<Rewritten, Malformed> {
-    let (Some(api), Some(fields)) = (Api::find(key), schema::response(key)) else { return Ok(Rewritten::Unchanged) };
+    let (Some(api), Some(fields)) = (Api::find(key), schema::response(key, version)) else {
+        return Ok(Rewritten::Unchanged);
+    };
     let flexible = api.is_flexible(version);
     let mut seen = Vec::new();
     let mut walk = Walk {
