@@ -203,11 +203,9 @@ impl Proxy {
         let (members, mut free) = (&self.members, Vec::new());
         let arrived: Vec<_> = reload.parts.iter().filter(|(_, p)| p.end.is_some()).map(|(n, _)| n.clone()).collect();
         for (name, part) in reload.parts.iter_mut().filter(|(_, p)| !p.plan.after.is_empty()) {
-            // Its way may have ended early as well, and then it must not be held for good.
-            let over = part.end.is_some();
             part.plan.after.retain(|other| {
                 let holds = members.get(other).is_some_and(|m| has_listeners(m.cluster.state()));
-                !over && holds && !arrived.contains(other)
+                holds && !arrived.contains(other)
             });
             if part.plan.after.is_empty() {
                 free.push(name.clone());
