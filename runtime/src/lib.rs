@@ -1,1 +1,26 @@
-//! Placeholder.
+//! The tokio driver of kroxy: sockets, configuration files, admin HTTP, metrics, command line.
+//!
+//! It carries out what `kroxy-core` decides, over any [`net::Net`]: the operating system's, or a simulated one.
+
+mod admin;
+pub mod clock;
+mod cluster;
+pub mod config;
+mod connection;
+pub mod demo;
+mod limits;
+mod listen;
+pub mod load;
+pub mod metrics;
+pub mod net;
+pub mod proxy;
+mod resolve;
+pub mod serve;
+mod status;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks what a panicking thread leaves whole, because every change under the lock is one call.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,126 @@
+//! The admin listener: health, metrics and status over HTTP.
+//!
+//! Loopback unless configured.
+
+use crate::{
+    net::{self, Net},
+    proxy::Proxy,
+};
+use axum::{
+    Json, Router,
+    extract::{Query, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use kroxy_core::status::{ClusterState, ProxyState, Status};
+use serde::Deserialize;
+use std::{io, net::SocketAddr, time::Duration};
+use tokio::sync::watch;
+
+/// How long the acceptor waits after a failure that concerns the whole process.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves until `stop` turns true.
+pub(crate) async fn serve<N: Net>(
+    listener: N::Listener,
+    proxy: Proxy<N>,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let routes = Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(readyz::<N>))
+        .route("/metrics", get(metrics::<N>))
+        .route("/api/v1/status", get(status::<N>))
+        .with_state(proxy);
+    axum::serve(Accepting(listener), routes)
+        .with_graceful_shutdown(async move {
+            let _ = stop.wait_for(|stop| *stop).await; // an error means that whoever could stop us is gone
+        })
+        .await
+}
+
+/// Lets axum accept from whatever network kroxy runs on.
+struct Accepting<L>(L);
+
+impl<L> axum::serve::Listener for Accepting<L>
+where
+    L: net::Listener,
+    L::Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    type Io = L::Stream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            match self.0.accept().await {
+                Ok(accepted) => return accepted,
+                Err(e) => {
+                    tracing::warn!("the admin listener cannot accept a connection: {e}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.0.local_addr()
+    }
+}
+
+async fn status<N: Net>(State(proxy): State<Proxy<N>>) -> Json<Status> {
+    Json(proxy.status())
+}
+
+async fn metrics<N: Net>(State(proxy): State<Proxy<N>>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], proxy.metrics().text(&proxy.status())).into_response()
+}
+
+/// What has to serve for the proxy to count as ready.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ready {
+    #[serde(default)]
+    require: Require,
+    cluster: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+enum Require {
+    #[default]
+    All,
+    Any,
+}
+
+/// Says what is missing, one line each.
+async fn readyz<N: Net>(State(proxy): State<Proxy<N>>, Query(ready): Query<Ready>) -> Response {
+    let status = proxy.status();
+    let mut missing = Vec::new();
+    if status.proxy.state != ProxyState::Started {
+        missing.push(format!("the proxy is {}", status.proxy.state));
+    }
+    let serving = |state: ClusterState| state == ClusterState::Serving;
+    let clusters = &status.virtual_clusters;
+    match (&ready.cluster, ready.require) {
+        (Some(name), _) => match clusters.iter().find(|c| c.name.eq_ignore_ascii_case(name)) {
+            Some(cluster) if serving(cluster.state) => {}
+            Some(cluster) => missing.push(not_serving(&cluster.name, cluster.state)),
+            None => return (StatusCode::NOT_FOUND, format!("no virtual cluster {name:?}\n")).into_response(),
+        },
+        (None, Require::Any) if clusters.iter().any(|c| serving(c.state)) => {}
+        (None, Require::Any) => missing.push("no virtual cluster is serving".to_owned()),
+        (None, Require::All) => {
+            missing.extend(clusters.iter().filter(|c| !serving(c.state)).map(|c| not_serving(&c.name, c.state)));
+        }
+    }
+    if missing.is_empty() {
+        "ready\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, missing.join("\n") + "\n").into_response()
+    }
+}
+
+fn not_serving(name: &str, state: ClusterState) -> String {
+    format!("virtual cluster {name} is {state}")
+}

@@ -1,0 +1,200 @@
+//! What the connections of one virtual cluster share: its topology, its counters, and who is connected.
+
+use crate::{lock, metrics::ClusterMetrics};
+use kroxy_core::{
+    address::{HostPort, NodeId},
+    config::ClusterName,
+    gateway::Route,
+    relay::{Client, Exchange},
+    topology::{Resolution, Topology},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+};
+use tracing::{info, warn};
+
+/// One virtual cluster, as its connections see it.
+#[derive(Debug)]
+pub(crate) struct ClusterShared {
+    pub(crate) name: ClusterName,
+    pub(crate) metrics: Arc<ClusterMetrics>,
+    topology: Mutex<Topology>,
+    connected: Mutex<BTreeMap<u64, Arc<Seen>>>,
+    unmapped: Mutex<BTreeSet<NodeId>>,
+    /// Counts connections: their ids, and whose turn it is among the bootstrap servers.
+    next: AtomicU64,
+    /// Held while upstream is asked for its nodes, so that one question serves all who wait.
+    pub(crate) asking: tokio::sync::Mutex<()>,
+    /// Told whenever a connection has ended.
+    pub(crate) left: tokio::sync::Notify,
+}
+
+impl ClusterShared {
+    pub(crate) fn new(name: ClusterName, bootstrap_servers: Vec<HostPort>, metrics: Arc<ClusterMetrics>) -> Self {
+        Self {
+            name,
+            metrics,
+            topology: Mutex::new(Topology::new(bootstrap_servers)),
+            connected: Mutex::default(),
+            unmapped: Mutex::default(),
+            next: AtomicU64::new(0),
+            asking: tokio::sync::Mutex::new(()),
+            left: tokio::sync::Notify::new(),
+        }
+    }
+
+    /// Takes note of where upstream's nodes are.
+    pub(crate) fn learn(&self, nodes: &[(NodeId, HostPort)]) {
+        if nodes.is_empty() {
+            return;
+        }
+        let mut topology = lock(&self.topology);
+        for (node, address) in nodes {
+            if topology.learn(*node, address) {
+                info!(cluster = %self.name, %node, %address, "learned an upstream node");
+            }
+        }
+    }
+
+    /// Says once for each node that clients of this cluster are told an address at which nothing listens.
+    pub(crate) fn note_unmapped(&self, nodes: &[NodeId]) {
+        for node in nodes {
+            self.metrics.unmapped_nodes.inc();
+            if lock(&self.unmapped).insert(*node) {
+                warn!(cluster = %self.name, %node, "upstream has a node outside the configured node ids: clients cannot reach it");
+            }
+        }
+    }
+
+    fn turn(&self) -> usize {
+        usize::try_from(self.next.load(Relaxed)).unwrap_or_default()
+    }
+
+    /// Where a connection that came in by `route` goes.
+    pub(crate) fn resolve(&self, route: Route) -> Resolution {
+        lock(&self.topology).resolve(route, self.turn())
+    }
+
+    /// Where a connection to a node goes that nobody tells about.
+    pub(crate) fn fall_back(&self, node: NodeId) -> Vec<HostPort> {
+        lock(&self.topology).fall_back(node, self.turn())
+    }
+
+    /// Nobody answers where a connection that came in by `route` had to go.
+    pub(crate) fn suspect(&self, route: Route) {
+        match route {
+            Route::Node(node) => lock(&self.topology).suspect(node),
+            Route::Bootstrap => {}
+        }
+    }
+
+    pub(crate) fn bootstrap_servers(&self) -> Vec<HostPort> {
+        lock(&self.topology).bootstrap_servers().to_vec()
+    }
+
+    /// The nodes whose address is known.
+    pub(crate) fn nodes(&self) -> Vec<(NodeId, HostPort)> {
+        lock(&self.topology).nodes().map(|(node, address)| (node, address.clone())).collect()
+    }
+
+    /// A client has connected.
+    pub(crate) fn connected(&self, route: Route, peer: SocketAddr) -> Arc<Seen> {
+        let id = self.next.fetch_add(1, Relaxed);
+        let seen = Arc::new(Seen {
+            id,
+            peer,
+            route,
+            metrics: self.metrics.clone(),
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            in_flight: AtomicUsize::new(0),
+            client: Mutex::default(),
+        });
+        self.metrics.connections.inc();
+        self.metrics.connections_accepted.inc();
+        lock(&self.connected).insert(id, seen.clone());
+        seen
+    }
+
+    /// The connection is over.
+    pub(crate) fn disconnected(&self, seen: &Seen, cause: &'static str) {
+        self.metrics.connections.dec();
+        self.metrics.disconnected(cause, seen.in_flight());
+        lock(&self.connected).remove(&seen.id);
+        self.left.notify_one();
+    }
+
+    /// Everybody who is connected.
+    pub(crate) fn connections(&self) -> Vec<Arc<Seen>> {
+        lock(&self.connected).values().cloned().collect()
+    }
+
+    /// Requests in flight on all connections.
+    pub(crate) fn in_flight(&self) -> u64 {
+        lock(&self.connected).values().map(|seen| seen.in_flight()).sum()
+    }
+
+    /// How many are connected.
+    pub(crate) fn connection_count(&self) -> usize {
+        lock(&self.connected).len()
+    }
+}
+
+/// What can be seen of one client connection from outside.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) id: u64,
+    pub(crate) peer: SocketAddr,
+    pub(crate) route: Route,
+    metrics: Arc<ClusterMetrics>,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    in_flight: AtomicUsize,
+    client: Mutex<Client>,
+}
+
+impl Seen {
+    /// Bytes were read from the client.
+    pub(crate) fn read(&self, bytes: u64) {
+        self.bytes_in.fetch_add(bytes, Relaxed);
+        self.metrics.bytes_in.inc_by(bytes);
+    }
+
+    /// Bytes were taken for the client.
+    pub(crate) fn wrote(&self, bytes: u64) {
+        self.bytes_out.fetch_add(bytes, Relaxed);
+        self.metrics.bytes_out.inc_by(bytes);
+    }
+
+    /// Requests are over, and so many are not.
+    pub(crate) fn settle(&self, exchanges: &[Exchange], in_flight: usize) {
+        self.in_flight.store(in_flight, Relaxed);
+        for exchange in exchanges {
+            self.metrics.settle(exchange);
+        }
+    }
+
+    /// The client has said who it is.
+    pub(crate) fn introduce(&self, client: Option<&Client>) {
+        if let Some(client) = client {
+            lock(&self.client).clone_from(client);
+        }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        lock(&self.client).clone()
+    }
+
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight.load(Relaxed) as u64
+    }
+
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        (self.bytes_in.load(Relaxed), self.bytes_out.load(Relaxed))
+    }
+}

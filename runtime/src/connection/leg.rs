@@ -1,0 +1,174 @@
+//! One side of a relayed connection: a stream, the bytes of it that could not be decided about yet, and the bytes that
+//! it did not take yet.
+
+use crate::limits;
+use kroxy_core::relay::Segment;
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// One side of a relayed connection.
+#[derive(Debug)]
+pub(super) struct LegIo<S> {
+    pub(super) stream: S,
+    /// Read and not consumed: the start of a frame, or what the relay does not take now.
+    pub(super) inbox: Vec<u8>,
+    /// How many bytes the relay wants to see together.
+    pub(super) want: usize,
+    /// The relay takes nothing from this leg until something happens on the other one.
+    pub(super) blocked: bool,
+    /// The inbox is to be shown again: what kept the relay from taking it may be over.
+    pub(super) recheck: bool,
+    /// The peer will send no more.
+    pub(super) eof: bool,
+    /// The relay was told so.
+    pub(super) eof_told: bool,
+    /// What the peer does not take yet.
+    outbox: Vec<u8>,
+    /// How much of the outbox is written.
+    written: usize,
+    /// The outbox was above its high mark and has not fallen to the low one.
+    congested: bool,
+    /// Bytes may wait in the stream itself (TLS).
+    unflushed: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> LegIo<S> {
+    pub(super) const fn new(stream: S) -> Self {
+        Self {
+            stream,
+            inbox: Vec::new(),
+            want: 0,
+            blocked: false,
+            recheck: false,
+            eof: false,
+            eof_told: false,
+            outbox: Vec::new(),
+            written: 0,
+            congested: false,
+            unflushed: false,
+        }
+    }
+
+    /// Whether so much waits here that the other leg must not be read.
+    pub(super) const fn is_congested(&self) -> bool {
+        self.congested
+    }
+
+    /// Lets the relay look at what it did not take before.
+    pub(super) const fn unblock(&mut self) {
+        self.recheck |= self.blocked;
+        self.blocked = false;
+    }
+
+    /// Bytes that wait to be written.
+    const fn waiting(&self) -> usize {
+        self.outbox.len() - self.written
+    }
+
+    /// Reads until the stream has no more or `buf` is full. 0 with nothing pending before is the end.
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut read = ReadBuf::new(buf);
+        while read.remaining() > 0 {
+            let before = read.filled().len();
+            match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
+                Poll::Ready(Ok(())) if read.filled().len() == before => {
+                    self.eof = true;
+                    break;
+                }
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(e)) if read.filled().is_empty() => return Poll::Ready(Err(e)),
+                Poll::Ready(Err(_)) => break, // what came before it counts; the next read says it again
+                Poll::Pending if read.filled().is_empty() => return Poll::Pending,
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Ok(read.filled().len()))
+    }
+
+    /// Writes segments of a plan over `input`; what the peer does not take now is kept. Returns the bytes of both.
+    pub(super) fn write(&mut self, cx: &mut Context<'_>, input: &[u8], segments: &[Segment]) -> io::Result<u64> {
+        self.unflushed = true;
+        let mut rest = segments;
+        let mut skip = 0; // bytes of rest[0] that are written
+        if self.waiting() == 0 {
+            while !rest.is_empty() {
+                let mut slices = [IoSlice::new(&[]); limits::WRITE_VECTOR];
+                let mut used = 0;
+                for (slot, segment) in slices.iter_mut().zip(rest) {
+                    let all = part(segment, input);
+                    *slot = IoSlice::new(if used == 0 { &all[skip..] } else { all });
+                    used += 1;
+                }
+                let stream = Pin::new(&mut self.stream);
+                let wrote = if used == 1 {
+                    stream.poll_write(cx, &slices[0])
+                } else {
+                    stream.poll_write_vectored(cx, &slices[..used])
+                };
+                match wrote {
+                    Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                    Poll::Ready(Ok(n)) => {
+                        skip += n;
+                        while let Some(first) = rest.first()
+                            && skip >= part(first, input).len()
+                        {
+                            skip -= part(first, input).len();
+                            rest = &rest[1..];
+                        }
+                    }
+                    Poll::Ready(Err(e)) => return Err(e),
+                    Poll::Pending => break,
+                }
+            }
+        }
+        for segment in rest {
+            self.outbox.extend_from_slice(&part(segment, input)[skip..]);
+            skip = 0;
+        }
+        self.congested |= self.waiting() > limits::OUTBOX_HIGH;
+        Ok(segments.iter().map(|segment| part(segment, input).len() as u64).sum())
+    }
+
+    /// Writes what waits. Ready when nothing does any more.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.waiting() > 0 {
+            let wrote = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.outbox[self.written..]))?;
+            if wrote == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += wrote;
+            if self.waiting() <= limits::OUTBOX_LOW {
+                self.congested = false;
+            }
+        }
+        if self.written > 0 {
+            self.written = 0;
+            release(&mut self.outbox);
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn part<'a>(segment: &'a Segment, input: &'a [u8]) -> &'a [u8] {
+    match segment {
+        Segment::Input(range) => &input[range.clone()],
+        Segment::Own(bytes) => bytes,
+    }
+}
+
+/// Empties a buffer and gives its memory back unless it is small: an idle connection owns no buffer worth the name.
+pub(super) fn release(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > limits::KEPT_BUFFER {
+        *buffer = Vec::new();
+    } else {
+        buffer.clear();
+    }
+}

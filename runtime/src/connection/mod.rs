@@ -1,0 +1,290 @@
+//! Drives one relay: a client's stream, an upstream stream, and time.
+//!
+//! Both directions live in one task. Nothing here decides: bytes and events go into the relay, and what its plan says is
+//! carried out. Waiting for a write never stops the reading of the other leg's answers: what a peer does not take is kept,
+//! up to a mark, and polled like everything else.
+
+mod finish;
+mod leg;
+mod scratch;
+
+use self::{leg::LegIo, scratch::Scratch};
+use crate::{
+    clock::Clock,
+    cluster::{ClusterShared, Seen},
+    limits,
+    listen::{Stage, reaches},
+    net::Net,
+    resolve,
+};
+use kroxy_core::{
+    address::HostPort,
+    gateway::Route,
+    relay::{Action, Cause, Event, Leg, Plan, Relay, Segment, Spec},
+};
+use std::{
+    future::{Future, poll_fn},
+    io, mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// What one connection needs of its surroundings.
+pub(crate) struct Surroundings<N: Net> {
+    pub(crate) net: N,
+    pub(crate) clock: Clock,
+    pub(crate) cluster: Arc<ClusterShared>,
+    pub(crate) spec: Arc<Spec>,
+    pub(crate) route: Route,
+    pub(crate) seen: Arc<Seen>,
+}
+
+/// Relays one client connection until it is over, and says why it is.
+///
+/// When the stage is no longer [`Stage::Serving`], it ends as soon as nothing is in flight on it.
+pub(crate) async fn relay<N: Net>(around: Surroundings<N>, client: N::Stream, stage: watch::Receiver<Stage>) -> Cause {
+    let relay = Relay::new(around.spec.clone(), around.clock.now());
+    let mut connection = Connection {
+        around,
+        relay,
+        client: LegIo::new(client),
+        upstream: None,
+        pending: None,
+        acted: false,
+        told_to_drain: false,
+    };
+    let cause = connection.run(stage).await;
+    if let Cause::UpstreamUnreachable(_) = cause {
+        connection.around.cluster.suspect(connection.around.route);
+    }
+    let Connection { client, upstream, .. } = connection;
+    finish::finish(client, upstream).await;
+    cause
+}
+
+/// What a connection waits for besides its two streams.
+type Pending<S> = Pin<Box<dyn Future<Output = Arrived<S>> + Send>>;
+
+enum Arrived<S> {
+    Resolved(Vec<HostPort>),
+    Connected(io::Result<S>),
+}
+
+struct Connection<N: Net> {
+    around: Surroundings<N>,
+    relay: Relay,
+    client: LegIo<N::Stream>,
+    upstream: Option<LegIo<N::Stream>>,
+    pending: Option<Pending<N::Stream>>,
+    /// An event was handled or an action carried out: the deadline may have moved forward.
+    acted: bool,
+    told_to_drain: bool,
+}
+
+impl<N: Net> Connection<N> {
+    async fn run(&mut self, mut stage: watch::Receiver<Stage>) -> Cause {
+        let timer = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(timer);
+        let mut armed = None;
+        loop {
+            // A deadline that only moves away is left to ring early: the relay shrugs, and it is armed anew.
+            if let Some(deadline) = self.relay.deadline()
+                && armed.is_none_or(|at| deadline < at)
+            {
+                timer.as_mut().reset(self.around.clock.tokio(deadline));
+                armed = Some(deadline);
+            }
+            let step = tokio::select! {
+                biased;
+                step = poll_fn(|cx| self.poll(cx)) => step,
+                () = timer.as_mut(), if armed.is_some() => {
+                    armed = None;
+                    self.handle(Event::Tick)
+                }
+                () = reaches(&mut stage, Stage::Draining), if !self.told_to_drain => {
+                    self.told_to_drain = true;
+                    self.handle(Event::Drain)
+                }
+            };
+            if let Err(cause) = step {
+                return cause;
+            }
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
+        if let Some(pending) = &mut self.pending
+            && let Poll::Ready(arrived) = pending.as_mut().poll(cx)
+        {
+            self.pending = None;
+            self.arrived(arrived)?;
+        }
+        scratch::with(|scratch| self.poll_streams(scratch, cx))
+    }
+
+    /// Moves bytes until neither stream has more. Upstream comes first: its answers make room for requests.
+    fn poll_streams(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
+        loop {
+            self.poll_flush(cx)?;
+            let mut moved = self.poll_leg(Leg::Upstream, scratch, cx)?;
+            moved |= self.poll_leg(Leg::Client, scratch, cx)?;
+            if mem::take(&mut self.acted) {
+                return Poll::Ready(Ok(()));
+            }
+            if !moved {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<(), Cause> {
+        for leg in [Leg::Upstream, Leg::Client] {
+            if let Some(io) = self.leg(leg)
+                && let Poll::Ready(Err(e)) = io.poll_flush(cx)
+            {
+                return self.handle(Event::Broke(leg, e.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what one leg has to give; says whether anything moved.
+    fn poll_leg(&mut self, leg: Leg, scratch: &mut Scratch, cx: &mut Context<'_>) -> Result<bool, Cause> {
+        if self.leg(leg.other()).is_some_and(|other| other.is_congested()) {
+            return Ok(false); // the flush of the other leg wakes us
+        }
+        let most = if self.upstream.is_some() { limits::SCRATCH } else { limits::READ_BEFORE_UPSTREAM };
+        let Some(io) = self.leg(leg) else { return Ok(false) };
+        if io.blocked {
+            return Ok(false);
+        }
+        if mem::take(&mut io.recheck) && !io.inbox.is_empty() {
+            let inbox = mem::take(&mut io.inbox);
+            self.feed(leg, &inbox, &mut scratch.plan, cx)?;
+            return Ok(true);
+        }
+        if io.eof {
+            if mem::replace(&mut io.eof_told, true) {
+                return Ok(false);
+            }
+            let left = io.inbox.len();
+            self.handle(Event::Eof { leg, left })?;
+            return Ok(true);
+        }
+        let kept = io.inbox.len();
+        let fits = io.want.max(kept + limits::READ_BEFORE_UPSTREAM) <= scratch.buf.len();
+        let from = if fits { kept } else { 0 };
+        let end = (from + most).min(scratch.buf.len());
+        let read = match io.poll_fill(cx, &mut scratch.buf[from..end]) {
+            Poll::Ready(Ok(read)) => read,
+            Poll::Ready(Err(e)) => return self.handle(Event::Broke(leg, e.to_string())).map(|()| true),
+            Poll::Pending => return Ok(false),
+        };
+        if read == 0 {
+            return Ok(io.eof);
+        }
+        if leg == Leg::Client {
+            self.around.seen.read(read as u64);
+        }
+        let Some(io) = self.leg(leg) else { return Ok(false) };
+        if fits && kept + read >= io.want {
+            scratch.buf[..kept].copy_from_slice(&io.inbox);
+            leg::release(&mut io.inbox);
+            self.feed(leg, &scratch.buf[..kept + read], &mut scratch.plan, cx)?;
+        } else {
+            io.inbox.extend_from_slice(&scratch.buf[from..from + read]);
+            if io.inbox.len() >= io.want {
+                let inbox = mem::take(&mut io.inbox);
+                self.feed(leg, &inbox, &mut scratch.plan, cx)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Shows bytes to the relay and carries out what it says. What it did not consume goes to the inbox.
+    fn feed(&mut self, leg: Leg, input: &[u8], plan: &mut Plan, cx: &mut Context<'_>) -> Result<(), Cause> {
+        plan.clear();
+        let fed = self.relay.feed(leg, input, self.around.clock.now(), plan);
+        for to in [Leg::Upstream, Leg::Client] {
+            self.write(to, input, plan.to(to), cx)?;
+        }
+        let consumed = plan.consumed;
+        if let Some(io) = self.leg(leg) {
+            io.want = plan.want;
+            io.blocked = plan.blocked;
+            io.inbox.extend_from_slice(&input[consumed..]);
+        }
+        if leg == Leg::Upstream && consumed > 0 {
+            self.client.unblock();
+        }
+        self.carry_out(plan);
+        fed
+    }
+
+    fn write(&mut self, to: Leg, input: &[u8], segments: &[Segment], cx: &mut Context<'_>) -> Result<(), Cause> {
+        if segments.is_empty() {
+            return Ok(());
+        }
+        let io = self.leg(to).expect("the relay forwards to upstream only once it is connected");
+        match io.write(cx, input, segments) {
+            Ok(wrote) => {
+                if to == Leg::Client {
+                    self.around.seen.wrote(wrote);
+                }
+                Ok(())
+            }
+            Err(e) => self.handle(Event::Broke(to, e.to_string())),
+        }
+    }
+
+    fn handle(&mut self, event: Event) -> Result<(), Cause> {
+        self.acted = true;
+        let mut plan = Plan::default();
+        let handled = self.relay.handle(event, self.around.clock.now(), &mut plan);
+        self.carry_out(&plan);
+        handled
+    }
+
+    fn arrived(&mut self, arrived: Arrived<N::Stream>) -> Result<(), Cause> {
+        match arrived {
+            Arrived::Resolved(candidates) => self.handle(Event::Resolved(candidates)),
+            Arrived::Connected(Ok(stream)) => {
+                self.upstream = Some(LegIo::new(stream));
+                self.client.unblock();
+                self.handle(Event::Connected)
+            }
+            Arrived::Connected(Err(e)) => self.handle(Event::ConnectFailed(e.to_string())),
+        }
+    }
+
+    fn carry_out(&mut self, plan: &Plan) {
+        let Surroundings { net, cluster, route, seen, .. } = &self.around;
+        cluster.learn(&plan.learned);
+        cluster.note_unmapped(&plan.unmapped);
+        seen.settle(&plan.exchanges, self.relay.in_flight());
+        for action in &plan.actions {
+            self.acted = true;
+            match action {
+                Action::Resolve => {
+                    let resolving = resolve::candidates(net.clone(), cluster.clone(), *route);
+                    self.pending = Some(Box::pin(async { Arrived::Resolved(resolving.await) }));
+                }
+                Action::Connect(to) => {
+                    let (net, to) = (net.clone(), to.clone());
+                    self.pending = Some(Box::pin(async move { Arrived::Connected(net.connect(&to).await) }));
+                }
+                Action::Introduced => seen.introduce(self.relay.client()),
+            }
+        }
+    }
+
+    const fn leg(&mut self, leg: Leg) -> Option<&mut LegIo<N::Stream>> {
+        match leg {
+            Leg::Client => Some(&mut self.client),
+            Leg::Upstream => self.upstream.as_mut(),
+        }
+    }
+}

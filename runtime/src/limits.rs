@@ -1,0 +1,24 @@
+//! Every limit of the runtime, with its unit and its reason.
+
+use std::time::Duration;
+
+/// Bytes: what one worker thread reads at a time. Cost follows the number of system calls; beyond this size nothing is won.
+pub(crate) const SCRATCH: usize = 256 << 10;
+
+/// Bytes read from a client before upstream is connected, all of which wait in memory.
+pub(crate) const READ_BEFORE_UPSTREAM: usize = 16 << 10;
+
+/// Bytes that wait to be written to one leg above which the other leg is no longer read. One read more may come on top.
+pub(crate) const OUTBOX_HIGH: usize = 64 << 10;
+
+/// Bytes that wait to be written to one leg at which the other leg is read again.
+pub(crate) const OUTBOX_LOW: usize = 16 << 10;
+
+/// Bytes of buffer that a leg keeps while nothing waits in it: enough for the start of a frame.
+pub(crate) const KEPT_BUFFER: usize = 256;
+
+/// Segments written in one system call.
+pub(crate) const WRITE_VECTOR: usize = 32;
+
+/// How long what is already decided may take to be written when a connection ends.
+pub(crate) const LINGER: Duration = Duration::from_secs(2);

@@ -1,0 +1,208 @@
+//! The listeners of a virtual cluster, and the connections that come in through them.
+
+use crate::{
+    clock::Clock,
+    cluster::{ClusterShared, Seen},
+    connection::{self, Surroundings},
+    net::{Listener, Net},
+};
+use kroxy_core::{
+    config::VirtualCluster,
+    gateway::{GatewayKind, Route},
+    relay::{Cause, Spec},
+};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{sync::watch, task::JoinSet};
+use tracing::{Instrument, debug, debug_span, error, info, warn};
+
+/// How long the acceptor waits after a failure that concerns the whole process, such as "too many open files".
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How many attempts to find out upstream's address a client waits for: as many servers as are asked in turn.
+const RESOLVE_ATTEMPTS: u32 = 3;
+
+/// What the connections of a virtual cluster are to do.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Stage {
+    /// Serve.
+    Serving,
+    /// Accept no more, and end as soon as nothing is in flight.
+    Draining,
+    /// End now.
+    Cut,
+}
+
+/// Waits for a stage or a later one. A listener that nobody can tell anything any more is cut.
+pub(crate) async fn reaches(told: &mut watch::Receiver<Stage>, stage: Stage) {
+    let _ = told.wait_for(|now| *now >= stage).await;
+}
+
+/// A port that could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("gateway \"{gateway}\" cannot listen on {address}: {cause}")]
+pub(crate) struct BindError {
+    gateway: String,
+    address: SocketAddr,
+    #[source]
+    cause: io::Error,
+}
+
+/// What a listener needs of its configuration, and can be changed while it is at work.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) spec: Arc<Spec>,
+    pub(crate) max_connections: usize,
+}
+
+/// A port to be bound, and what comes in there.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) address: SocketAddr,
+    pub(crate) gateway: String,
+    pub(crate) route: Route,
+    pub(crate) settings: Settings,
+}
+
+/// A port that is bound.
+pub(crate) struct Bound<L> {
+    listener: L,
+    pub(crate) address: SocketAddr,
+    pub(crate) gateway: String,
+    pub(crate) route: Route,
+    pub(crate) settings: Settings,
+}
+
+/// Every port of a virtual cluster.
+pub(crate) fn wanted(config: &VirtualCluster) -> Vec<Wanted> {
+    let mut all = Vec::new();
+    for gateway in &config.gateways {
+        let spec = Spec {
+            gateway: Arc::new(gateway.clone()),
+            request_frame_max: config.limits.max_request_frame,
+            first_request_timeout: config.first_request_timeout,
+            resolve_timeout: config.upstream.connect_timeout * RESOLVE_ATTEMPTS,
+            connect_timeout: config.upstream.connect_timeout,
+            idle_timeout: config.idle_timeout,
+        };
+        let settings = Settings { spec: Arc::new(spec), max_connections: config.limits.max_connections };
+        let GatewayKind::PortPerBroker(ports) = &gateway.kind;
+        all.extend(ports.ports().map(|(port, route)| Wanted {
+            address: SocketAddr::new(ports.bind(), port),
+            gateway: gateway.name.to_string(),
+            route,
+            settings: settings.clone(),
+        }));
+    }
+    all
+}
+
+/// Binds all of these ports, or none of them.
+pub(crate) async fn bind<N: Net>(net: &N, all: Vec<Wanted>) -> Result<Vec<Bound<N::Listener>>, BindError> {
+    let mut bound = Vec::new();
+    for Wanted { address, gateway, route, settings } in all {
+        match net.bind(address).await {
+            Ok(listener) => bound.push(Bound { listener, address, gateway, route, settings }),
+            Err(cause) => return Err(BindError { gateway, address, cause }),
+        }
+    }
+    Ok(bound)
+}
+
+/// Accepts and relays until the stage says otherwise; returns when the last connection is gone.
+pub(crate) async fn serve<N: Net>(
+    bound: Bound<N::Listener>,
+    net: N,
+    clock: Clock,
+    cluster: Arc<ClusterShared>,
+    mut stage: watch::Receiver<Stage>,
+    settings: watch::Receiver<Settings>,
+) {
+    let Bound { mut listener, gateway, route, .. } = bound;
+    let mut connections = JoinSet::new();
+    let told = stage.clone();
+    loop {
+        tokio::select! {
+            biased;
+            () = reaches(&mut stage, Stage::Draining) => break,
+            Some(ended) = connections.join_next() => note_panic(ended),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    let Settings { spec, max_connections } = settings.borrow().clone();
+                    if cluster.connection_count() >= max_connections {
+                        cluster.metrics.connections_refused.inc();
+                        debug!(%peer, max_connections, "connection refused: the cluster has as many as it may");
+                        continue;
+                    }
+                    let seen = cluster.connected(route, peer);
+                    let span = debug_span!("connection", id = seen.id, %peer, %gateway, %route);
+                    let around = Surroundings {
+                        net: net.clone(),
+                        clock,
+                        cluster: cluster.clone(),
+                        spec,
+                        route,
+                        seen: seen.clone(),
+                    };
+                    let registration = Registration { cluster: cluster.clone(), seen, cause: None };
+                    connections.spawn(relay(around, stream, registration, told.clone()).instrument(span));
+                }
+                Err(e) => {
+                    warn!(%gateway, "cannot accept a connection: {e}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    loop {
+        tokio::select! {
+            biased;
+            ended = connections.join_next() => match ended {
+                Some(ended) => note_panic(ended),
+                None => break,
+            },
+            () = reaches(&mut stage, Stage::Cut) => {
+                connections.shutdown().await;
+                break;
+            }
+        }
+    }
+}
+
+async fn relay<N: Net>(
+    around: Surroundings<N>,
+    stream: N::Stream,
+    mut registration: Registration,
+    stage: watch::Receiver<Stage>,
+) {
+    debug!("connection opened");
+    let cause = connection::relay(around, stream, stage).await;
+    if cause.is_suspicious() {
+        info!(cause = cause.label(), peer = %registration.seen.peer, "connection closed: {cause}");
+    } else {
+        debug!(cause = cause.label(), "connection closed: {cause}");
+    }
+    registration.cause = Some(cause);
+}
+
+/// Keeps a connection in the cluster's books for as long as its task lives, however that ends.
+struct Registration {
+    cluster: Arc<ClusterShared>,
+    seen: Arc<Seen>,
+    cause: Option<Cause>,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let label = self.cause.as_ref().map_or("cut", Cause::label);
+        self.cluster.disconnected(&self.seen, label);
+    }
+}
+
+fn note_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(e) = ended
+        && e.is_panic()
+    {
+        error!("a connection's task panicked, which is a bug of kroxy: {e}");
+    }
+}

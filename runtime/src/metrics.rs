@@ -1,0 +1,318 @@
+//! What is counted, in Prometheus' names and base units. docs/metrics.md lists all of it; a test compares.
+//!
+//! Every handle that the hot path touches is looked up once for each virtual cluster: a label look-up costs ten times as
+//! much as the count itself.
+
+use crate::lock;
+use kroxy_core::{
+    api::{APIS, Api},
+    cluster, proxy,
+    relay::Exchange,
+    status::{ClusterState, ProxyState, Status},
+};
+use prometheus::{
+    Encoder, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    TextEncoder, histogram_opts, opts,
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, OnceLock},
+};
+
+/// Seconds: from well below a network round trip to the longest poll.
+const LATENCY_BUCKETS: &[f64] =
+    &[0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0];
+
+/// Seconds that states last: from a moment to a day.
+const STATE_BUCKETS: &[f64] = &[0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3_600.0, 86_400.0];
+
+/// Every state has a line from the first moment.
+const CLUSTER_STATES: [ClusterState; 5] = [
+    ClusterState::Initializing,
+    ClusterState::Serving,
+    ClusterState::Draining,
+    ClusterState::Failed,
+    ClusterState::Stopped,
+];
+
+/// All metrics of one proxy.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    connections: IntGaugeVec,
+    connections_accepted: IntCounterVec,
+    connections_refused: IntCounterVec,
+    disconnects: IntCounterVec,
+    bytes_in: IntCounterVec,
+    bytes_out: IntCounterVec,
+    requests: IntCounterVec,
+    own_answers: IntCounterVec,
+    request_bytes: IntCounterVec,
+    response_bytes: IntCounterVec,
+    request_duration: HistogramVec,
+    unmapped_nodes: IntCounterVec,
+    unanswered: IntCounterVec,
+    proxy_state: IntGaugeVec,
+    startup_duration: Gauge,
+    cluster_state: IntGaugeVec,
+    cluster_since: GaugeVec,
+    cluster_state_duration: HistogramVec,
+    cluster_transitions: IntCounterVec,
+    drain_duration: HistogramVec,
+    drain_connections: IntCounterVec,
+    reloads: IntCounterVec,
+    reload_duration: Histogram,
+}
+
+impl Metrics {
+    /// A registry of its own: several proxies may live in one process.
+    pub fn new() -> Self {
+        const CLUSTER: &[&str] = &["virtual_cluster"];
+        const API: &[&str] = &["virtual_cluster", "api"];
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            let metric = IntCounterVec::new(opts!(name, help), labels).expect("a valid metric");
+            registry.register(Box::new(metric.clone())).expect("registered once");
+            metric
+        };
+        let connections = IntGaugeVec::new(opts!("kroxy_connections", "Client connections open now."), CLUSTER)
+            .expect("a valid metric");
+        registry.register(Box::new(connections.clone())).expect("registered once");
+        let request_duration = HistogramVec::new(
+            histogram_opts!(
+                "kroxy_request_duration_seconds",
+                "From the first byte of a request read to the last byte of its response decided, long polls included.",
+                LATENCY_BUCKETS.to_vec()
+            ),
+            API,
+        )
+        .expect("a valid metric");
+        registry.register(Box::new(request_duration.clone())).expect("registered once");
+        macro_rules! registered {
+            ($metric:expr) => {{
+                let metric = $metric.expect("a valid metric");
+                registry.register(Box::new(metric.clone())).expect("registered once");
+                metric
+            }};
+        }
+        let states = STATE_BUCKETS.to_vec();
+        Self {
+            proxy_state: registered!(IntGaugeVec::new(
+                opts!("kroxy_proxy_state", "1 for the state that the proxy is in, 0 for the others."),
+                &["state"]
+            )),
+            startup_duration: registered!(Gauge::new(
+                "kroxy_proxy_startup_duration_seconds",
+                "From startup() until the proxy was started."
+            )),
+            cluster_state: registered!(IntGaugeVec::new(
+                opts!(
+                    "kroxy_virtual_cluster_state",
+                    "1 for the state that the virtual cluster is in, 0 for the others."
+                ),
+                &["virtual_cluster", "state"]
+            )),
+            cluster_since: registered!(GaugeVec::new(
+                opts!("kroxy_virtual_cluster_state_since_seconds", "Unix time at which the present state was entered."),
+                CLUSTER
+            )),
+            cluster_state_duration: registered!(HistogramVec::new(
+                histogram_opts!(
+                    "kroxy_virtual_cluster_state_duration_seconds",
+                    "How long a state lasted, counted when it was left.",
+                    states.clone()
+                ),
+                &["virtual_cluster", "state"]
+            )),
+            cluster_transitions: counter(
+                "kroxy_virtual_cluster_transitions_total",
+                "Changes of state.",
+                &["virtual_cluster", "from", "to"],
+            ),
+            drain_duration: registered!(HistogramVec::new(
+                histogram_opts!("kroxy_drain_duration_seconds", "How long drains took.", LATENCY_BUCKETS.to_vec()),
+                CLUSTER
+            )),
+            drain_connections: counter(
+                "kroxy_drain_connections_total",
+                "Connections that a drain ended: quiet, with nothing in flight, or cut at the timeout.",
+                &["virtual_cluster", "outcome"],
+            ),
+            reloads: counter("kroxy_reload_total", "Reloads, by how they ended.", &["outcome"]),
+            reload_duration: registered!(Histogram::with_opts(histogram_opts!(
+                "kroxy_reload_duration_seconds",
+                "How long reloads took.",
+                states
+            ))),
+            connections,
+            request_duration,
+            connections_accepted: counter("kroxy_connections_accepted_total", "Client connections accepted.", CLUSTER),
+            connections_refused: counter(
+                "kroxy_connections_refused_total",
+                "Client connections closed at once because the cluster's max_connections was reached.",
+                CLUSTER,
+            ),
+            disconnects: counter(
+                "kroxy_disconnects_total",
+                "Client connections that ended, by cause.",
+                &["virtual_cluster", "cause"],
+            ),
+            bytes_in: counter("kroxy_client_bytes_read_total", "Bytes read from clients.", CLUSTER),
+            bytes_out: counter("kroxy_client_bytes_written_total", "Bytes written to clients.", CLUSTER),
+            requests: counter("kroxy_requests_total", "Requests that are over, by API.", API),
+            own_answers: counter("kroxy_own_answers_total", "Requests that the proxy answered itself, by API.", API),
+            request_bytes: counter("kroxy_request_bytes_total", "Bytes of requests that are over, by API.", API),
+            response_bytes: counter("kroxy_response_bytes_total", "Bytes of responses, by API.", API),
+            unanswered: counter(
+                "kroxy_requests_unanswered_total",
+                "Requests in flight on connections that ended, the client's own doing included.",
+                CLUSTER,
+            ),
+            unmapped_nodes: counter(
+                "kroxy_unmapped_nodes_total",
+                "Times that upstream named a node outside the configured node ids.",
+                CLUSTER,
+            ),
+            registry,
+        }
+    }
+
+    /// The handles of one virtual cluster.
+    pub(crate) fn cluster(&self, name: &str) -> ClusterMetrics {
+        ClusterMetrics {
+            name: name.to_owned(),
+            connections: self.connections.with_label_values(&[name]),
+            connections_accepted: self.connections_accepted.with_label_values(&[name]),
+            connections_refused: self.connections_refused.with_label_values(&[name]),
+            bytes_in: self.bytes_in.with_label_values(&[name]),
+            bytes_out: self.bytes_out.with_label_values(&[name]),
+            unmapped_nodes: self.unmapped_nodes.with_label_values(&[name]),
+            unanswered: self.unanswered.with_label_values(&[name]),
+            disconnects: Mutex::default(),
+            apis: [const { OnceLock::new() }; APIS.len()],
+            all: self.clone(),
+        }
+    }
+
+    pub(crate) fn proxy_transition(&self, transition: &proxy::Transition) {
+        self.proxy_state.with_label_values(&[transition.from.name()]).set(0);
+        self.proxy_state.with_label_values(&[transition.to.name()]).set(1);
+        if transition.to == ProxyState::Started {
+            self.startup_duration.set(transition.lasted.as_secs_f64());
+        }
+    }
+
+    pub(crate) fn cluster_transition(&self, name: &str, transition: &cluster::Transition) {
+        for state in CLUSTER_STATES {
+            let is = i64::from(state == transition.to);
+            self.cluster_state.with_label_values(&[name, state.name()]).set(is);
+        }
+        if let Some(from) = transition.from {
+            self.cluster_state_duration
+                .with_label_values(&[name, from.name()])
+                .observe(transition.lasted.as_secs_f64());
+            self.cluster_transitions.with_label_values(&[name, from.name(), transition.to.name()]).inc();
+        }
+    }
+
+    pub(crate) fn drained(&self, name: &str, drained: &cluster::Drained) {
+        self.drain_duration.with_label_values(&[name]).observe(drained.lasted.as_secs_f64());
+        let quiet = drained.connections.saturating_sub(drained.cut_connections);
+        self.drain_connections.with_label_values(&[name, "quiet"]).inc_by(quiet);
+        self.drain_connections.with_label_values(&[name, "timeout"]).inc_by(drained.cut_connections);
+    }
+
+    pub(crate) fn reloaded(&self, reloaded: &proxy::Reloaded) {
+        self.reloads.with_label_values(&[reloaded.outcome.name()]).inc();
+        self.reload_duration.observe(reloaded.lasted.as_secs_f64());
+    }
+
+    /// The text that Prometheus scrapes.
+    pub fn text(&self, status: &Status) -> String {
+        for cluster in &status.virtual_clusters {
+            let since = cluster.since_unix_ms as f64 / 1e3;
+            self.cluster_since.with_label_values(&[&cluster.name]).set(since);
+        }
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("writing to memory does not fail");
+        String::from_utf8(text).expect("the text format is UTF-8")
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The handles of one virtual cluster.
+#[derive(Debug)]
+pub(crate) struct ClusterMetrics {
+    name: String,
+    pub(crate) connections: IntGauge,
+    pub(crate) connections_accepted: IntCounter,
+    pub(crate) connections_refused: IntCounter,
+    pub(crate) bytes_in: IntCounter,
+    pub(crate) bytes_out: IntCounter,
+    pub(crate) unmapped_nodes: IntCounter,
+    pub(crate) unanswered: IntCounter,
+    /// By cause: a status shows the counts without asking the registry.
+    disconnects: Mutex<BTreeMap<&'static str, u64>>,
+    /// By API key; made when an API is first used.
+    apis: [OnceLock<ApiMetrics>; APIS.len()],
+    all: Metrics,
+}
+
+#[derive(Debug)]
+struct ApiMetrics {
+    requests: IntCounter,
+    own_answers: IntCounter,
+    request_bytes: IntCounter,
+    response_bytes: IntCounter,
+    duration: Histogram,
+}
+
+impl ClusterMetrics {
+    /// A request is over.
+    pub(crate) fn settle(&self, exchange: &Exchange) {
+        let asked = &exchange.asked;
+        let Some(api) = usize::try_from(asked.key.0).ok().and_then(|key| self.apis.get(key)) else { return };
+        let api = api.get_or_init(|| {
+            let labels = &[self.name.as_str(), asked.key.name()];
+            ApiMetrics {
+                requests: self.all.requests.with_label_values(labels),
+                own_answers: self.all.own_answers.with_label_values(labels),
+                request_bytes: self.all.request_bytes.with_label_values(labels),
+                response_bytes: self.all.response_bytes.with_label_values(labels),
+                duration: self.all.request_duration.with_label_values(labels),
+            }
+        });
+        api.requests.inc();
+        api.request_bytes.inc_by(asked.request_bytes);
+        api.response_bytes.inc_by(exchange.response_bytes);
+        api.duration.observe(exchange.done.since(asked.since).as_secs_f64());
+        if exchange.own {
+            api.own_answers.inc();
+        }
+    }
+
+    /// A connection ended, with so many requests unanswered.
+    pub(crate) fn disconnected(&self, cause: &'static str, in_flight: u64) {
+        self.all.disconnects.with_label_values(&[&self.name, cause]).inc();
+        *lock(&self.disconnects).entry(cause).or_default() += 1;
+        self.unanswered.inc_by(in_flight);
+    }
+
+    /// Connections that ended, by cause.
+    pub(crate) fn disconnects(&self) -> BTreeMap<String, u64> {
+        lock(&self.disconnects).iter().map(|(cause, n)| ((*cause).to_owned(), *n)).collect()
+    }
+
+    /// Requests that are over, by API, most used first.
+    pub(crate) fn requests_by_api(&self) -> Vec<(&'static Api, u64)> {
+        let mut used: Vec<_> =
+            APIS.iter().zip(&self.apis).filter_map(|(api, used)| Some((api, used.get()?.requests.get()))).collect();
+        used.sort_by_key(|(api, requests)| (std::cmp::Reverse(*requests), api.key));
+        used
+    }
+}

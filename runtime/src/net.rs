@@ -1,0 +1,96 @@
+//! The one seam between kroxy and a network: tokio's in production, turmoil's in the simulations.
+//!
+//! A trait instead of a `cfg` alias: cargo unifies features, so an alias could compile the product against the simulator,
+//! and a stream could not be wrapped by one that reads short and stalls. This is the only file that names `tokio::net`.
+
+use kroxy_core::address::HostPort;
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpSocket, TcpStream},
+};
+
+/// Connections that may wait to be accepted on one listener; Linux caps it at `net.core.somaxconn` (4096).
+const BACKLOG: u32 = 4_096;
+
+/// How long a silent peer is trusted before the kernel asks whether it is still there, and how long between questions.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(15));
+
+/// A network.
+pub trait Net: Clone + Send + Sync + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// A port that accepts connections.
+    type Listener: Listener<Stream = Self::Stream>;
+
+    /// Starts to listen.
+    fn bind(&self, at: SocketAddr) -> impl Future<Output = io::Result<Self::Listener>> + Send;
+
+    /// Connects; the caller bounds how long it may take.
+    fn connect(&self, to: &HostPort) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+/// A port that accepts connections.
+pub trait Listener: Send + 'static {
+    /// What is accepted.
+    type Stream;
+
+    /// The next connection, and where it comes from.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+
+    /// Where it listens, with the port that the system chose where 0 was asked for.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+}
+
+/// The operating system's network.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OsNet;
+
+impl Net for OsNet {
+    type Stream = TcpStream;
+    type Listener = TcpListener;
+
+    async fn bind(&self, at: SocketAddr) -> io::Result<TcpListener> {
+        let socket = if at.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // A restart must not wait for the old connections' TIME_WAIT.
+        socket.set_reuseaddr(true)?;
+        socket.bind(at)?;
+        socket.listen(BACKLOG)
+    }
+
+    async fn connect(&self, to: &HostPort) -> io::Result<TcpStream> {
+        let stream = match to.host.parse::<IpAddr>() {
+            Ok(ip) => TcpStream::connect(SocketAddr::new(ip, to.port)).await?,
+            Err(_) => TcpStream::connect((to.host.as_str(), to.port)).await?,
+        };
+        tune(&stream)?;
+        Ok(stream)
+    }
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, from) = TcpListener::accept(self).await?;
+        tune(&stream)?;
+        Ok((stream, from))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        TcpListener::local_addr(self)
+    }
+}
+
+/// A proxy adds no delay of its own, and notices a peer that has vanished.
+fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let (idle, interval) = KEEPALIVE;
+    socket2::SockRef::from(stream)
+        .set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(idle).with_interval(interval))
+}

@@ -1,0 +1,161 @@
+//! What virtual clusters hold: for each build its listeners, its connections, and what those share.
+
+use crate::{
+    cluster::ClusterShared,
+    listen::{self, Bound, Settings, Stage},
+    net::Net,
+};
+use kroxy_core::{
+    cluster::BuildId,
+    config::VirtualCluster,
+    gateway::{GatewayKind, Route},
+    status::{GatewayStatus, ListenerStatus},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+};
+use tokio::{sync::watch, task::JoinSet};
+
+/// The builds of all virtual clusters.
+pub(super) struct Builds<N: Net> {
+    builds: BTreeMap<BuildId, Build<N>>,
+}
+
+impl<N: Net> Default for Builds<N> {
+    fn default() -> Self {
+        Self { builds: BTreeMap::new() }
+    }
+}
+
+/// One build.
+pub(super) struct Build<N: Net> {
+    pub(super) config: Arc<VirtualCluster>,
+    pub(super) shared: Arc<ClusterShared>,
+    /// Bound, and not accepting yet.
+    pub(super) waiting: Vec<Bound<N::Listener>>,
+    /// Accepting or draining.
+    pub(super) listeners: BTreeMap<SocketAddr, Listening>,
+    /// The listeners' tasks, which own those of their connections.
+    pub(super) tasks: JoinSet<()>,
+    /// Takes its number from the order in which builds begin to serve.
+    shown: bool,
+}
+
+/// A listener at work.
+#[derive(Debug)]
+pub(super) struct Listening {
+    pub(super) stage: watch::Sender<Stage>,
+    pub(super) settings: watch::Sender<Settings>,
+    gateway: String,
+    route: Route,
+}
+
+impl<N: Net> Builds<N> {
+    pub(super) fn insert(&mut self, id: BuildId, config: Arc<VirtualCluster>, shared: Arc<ClusterShared>) {
+        let build = Build {
+            config,
+            shared,
+            waiting: Vec::new(),
+            listeners: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            shown: false,
+        };
+        self.builds.insert(id, build);
+    }
+
+    pub(super) fn get_mut(&mut self, id: BuildId) -> Option<&mut Build<N>> {
+        self.builds.get_mut(&id)
+    }
+
+    pub(super) fn remove(&mut self, id: BuildId) -> Option<Build<N>> {
+        self.builds.remove(&id)
+    }
+
+    /// The build that clients of a cluster are connected to.
+    pub(super) fn shown(&self, name: &str) -> Option<&Build<N>> {
+        self.builds.values().find(|b| b.shown && b.config.name.as_str().eq_ignore_ascii_case(name))
+    }
+
+    /// Every address that some build listens on.
+    pub(super) fn held(&self) -> BTreeSet<SocketAddr> {
+        let all = self.builds.values();
+        all.flat_map(|b| b.waiting.iter().map(|bound| bound.address).chain(b.listeners.keys().copied())).collect()
+    }
+}
+
+impl<N: Net> Build<N> {
+    /// The addresses that it still has to bind.
+    pub(super) fn unbound(&self) -> Vec<listen::Wanted> {
+        let mut wanted = listen::wanted(&self.config);
+        wanted.retain(|w| {
+            !self.listeners.contains_key(&w.address) && self.waiting.iter().all(|bound| bound.address != w.address)
+        });
+        wanted
+    }
+
+    /// Starts to accept on everything that is bound; `serve` makes a listener's task.
+    pub(super) fn serve<F>(
+        &mut self,
+        serve: impl Fn(Bound<N::Listener>, watch::Receiver<Stage>, watch::Receiver<Settings>) -> F,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.shown = true;
+        for bound in std::mem::take(&mut self.waiting) {
+            let (stage, told) = watch::channel(Stage::Serving);
+            let (settings, current) = watch::channel(bound.settings.clone());
+            let (gateway, route) = (bound.gateway.clone(), bound.route);
+            self.listeners.insert(bound.address, Listening { stage, settings, gateway, route });
+            self.tasks.spawn(serve(bound, told, current));
+        }
+    }
+
+    /// Takes over the listeners, connections and books of the build that it replaces while they stay open. What the new
+    /// configuration has no place for any more ends as in a drain.
+    pub(super) fn take_over(&mut self, from: Self) {
+        let wanted: BTreeMap<_, _> = listen::wanted(&self.config).into_iter().map(|w| (w.address, w)).collect();
+        for (address, listening) in from.listeners {
+            match wanted.get(&address) {
+                Some(wanted) => {
+                    listening.settings.send_replace(wanted.settings.clone());
+                    self.listeners.insert(address, listening);
+                }
+                None => {
+                    listening.stage.send_replace(Stage::Draining);
+                    self.listeners.insert(address, listening);
+                }
+            }
+        }
+        self.shared = from.shared;
+        let fresh = std::mem::replace(&mut self.tasks, from.tasks);
+        debug_assert!(fresh.is_empty(), "a build that only now takes over has no listener at work");
+    }
+
+    pub(super) fn tell(&self, stage: Stage) {
+        for listening in self.listeners.values() {
+            listening.stage.send_replace(stage);
+        }
+    }
+
+    /// Lets go of everything, and returns once the operating system has it back.
+    pub(super) async fn release(mut self) {
+        self.waiting.clear();
+        self.tasks.shutdown().await;
+    }
+
+    pub(super) fn gateways(&self) -> Vec<GatewayStatus> {
+        let gateways = self.config.gateways.iter().map(|gateway| {
+            let name = gateway.name.to_string();
+            let listening = self.listeners.iter().filter(|(_, l)| l.gateway == name);
+            let listeners = listening
+                .map(|(address, l)| ListenerStatus { address: address.to_string(), route: l.route.to_string() })
+                .collect();
+            let GatewayKind::PortPerBroker(ports) = &gateway.kind;
+            let bootstrap = kroxy_core::address::HostPort::new(ports.advertised_host(), ports.bootstrap_port());
+            GatewayStatus { name, kind: "port".to_owned(), bootstrap: Some(bootstrap), tls: false, listeners }
+        });
+        gateways.collect()
+    }
+}

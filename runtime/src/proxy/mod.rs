@@ -1,0 +1,220 @@
+//! A proxy: started once, stopped gracefully, steered and watched from any thread.
+//!
+//! The decisions are `kroxy_core::proxy`'s. One task, the [`supervisor`], carries them out; it belongs to the runtime that
+//! [`Proxy::startup`] is called on.
+
+mod builds;
+mod supervisor;
+mod wait;
+
+pub use self::wait::Lifetime;
+
+use self::{builds::Builds, supervisor::Supervisor};
+use crate::{clock::Clock, lock, metrics::Metrics, net::Net, status};
+use kroxy_core::{
+    cluster::Reason,
+    config::ClusterName,
+    proxy::{self as machine, Command, Refused, Trigger},
+    reload::{Loaded, Plan},
+    status::{Event, ReloadReport, Status, WallClock},
+};
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Mutex, Weak},
+};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+/// Events that a slow reader may fall behind before it misses some.
+const EVENTS_KEPT: usize = 1_024;
+
+/// How a proxy ended.
+pub type Ended = Result<(), machine::Failure>;
+
+/// A proxy. Clones are handles to the same one.
+pub struct Proxy<N: Net> {
+    shared: Arc<Shared<N>>,
+}
+
+impl<N: Net> fmt::Debug for Proxy<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").field("state", &lock(&self.shared.machine).state()).finish_non_exhaustive()
+    }
+}
+
+impl<N: Net> Clone for Proxy<N> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
+/// What the handles and the supervisor have in common.
+struct Shared<N: Net> {
+    net: N,
+    clock: Clock,
+    metrics: Metrics,
+    machine: Mutex<machine::Proxy>,
+    builds: Mutex<Builds<N>>,
+    requests: mpsc::UnboundedSender<Request>,
+    /// Taken by the supervisor when it starts.
+    inbox: Mutex<Option<mpsc::UnboundedReceiver<Request>>>,
+    ended: watch::Sender<Option<Ended>>,
+    events: broadcast::Sender<Event>,
+    last_event: Mutex<u64>,
+    lifetime: Mutex<Weak<wait::Guard>>,
+    admin_address: Mutex<Option<SocketAddr>>,
+}
+
+/// What a handle asks of the supervisor.
+#[derive(Debug)]
+enum Request {
+    Command(Command, oneshot::Sender<Result<(), Refused>>),
+    Reload(Trigger, Box<Loaded>, oneshot::Sender<Result<ReloadReport, Refused>>),
+    /// Nobody waits for the answer.
+    Tell(Command),
+}
+
+impl<N: Net> Proxy<N> {
+    /// A proxy that has not been started. The seed spreads the retries of its clusters.
+    pub fn new(loaded: Loaded, net: N, clock: Clock, seed: u64) -> Self {
+        let (requests, inbox) = mpsc::unbounded_channel();
+        let machine = machine::Proxy::new(loaded, seed, clock.now());
+        let shared = Shared {
+            net,
+            clock,
+            metrics: Metrics::new(),
+            machine: Mutex::new(machine),
+            builds: Mutex::default(),
+            requests,
+            inbox: Mutex::new(Some(inbox)),
+            ended: watch::Sender::new(None),
+            events: broadcast::Sender::new(EVENTS_KEPT),
+            last_event: Mutex::default(),
+            lifetime: Mutex::default(),
+            admin_address: Mutex::default(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Starts the proxy, unless it was started before, and returns the future of its whole life: it ends when the proxy has
+    /// stopped. Every call returns the same one. When the last of them is dropped, that means [`Self::shutdown`].
+    ///
+    /// # Errors
+    /// A proxy that is stopping or has stopped cannot be started.
+    pub fn startup(&self) -> Result<Lifetime<N>, Refused> {
+        let now = self.shared.clock.now();
+        let mut out = Vec::new();
+        lock(&self.shared.machine).command(Command::Startup, now, &mut out)?;
+        if let Some(inbox) = lock(&self.shared.inbox).take() {
+            let supervisor = Supervisor::new(self.shared.clone(), inbox);
+            #[expect(clippy::disallowed_methods, reason = "the root of all other tasks; its end is the lifetime's")]
+            tokio::spawn(supervisor.run(out));
+        }
+        let mut known = lock(&self.shared.lifetime);
+        let guard = known.upgrade().unwrap_or_else(|| Arc::new(wait::Guard::new(self.shared.requests.clone())));
+        *known = Arc::downgrade(&guard);
+        Ok(Lifetime::new(self.clone(), guard))
+    }
+
+    /// Stops the proxy gracefully. One that was never started has stopped at once.
+    pub fn shutdown(&self, why: impl Into<String>) {
+        self.tell(Command::Shutdown { cause: Reason::new(why) });
+    }
+
+    /// Stops the proxy now; it has not ended well then.
+    pub fn halt(&self, why: impl Into<String>) {
+        self.tell(Command::Halt { cause: Reason::new(why) });
+    }
+
+    fn tell(&self, command: Command) {
+        if lock(&self.shared.inbox).is_some() {
+            // Nobody supervises yet, so nothing is there to be carried out either.
+            let mut out = Vec::new();
+            let mut machine = lock(&self.shared.machine);
+            let refused = machine.command(command, self.shared.clock.now(), &mut out).is_err();
+            debug_assert!(!refused, "a proxy can always be told to stop");
+            self.shared.ended.send_replace(machine.result().cloned());
+        } else {
+            // An error means that the supervisor is gone: the proxy has stopped.
+            let _ = self.shared.requests.send(Request::Tell(command));
+        }
+    }
+
+    /// Waits until the proxy has stopped, without being a reason for it to stop.
+    pub async fn ended(&self) -> Ended {
+        let mut ended = self.shared.ended.subscribe();
+        let ended = ended.wait_for(Option::is_some).await.expect("the sender is in the proxy itself");
+        ended.clone().expect("waited for")
+    }
+
+    /// Takes clients off a virtual cluster.
+    pub async fn drain(&self, name: ClusterName) -> Result<(), Refused> {
+        self.ask(Command::Drain(name)).await
+    }
+
+    /// Brings a failed or drained virtual cluster back.
+    pub async fn retry(&self, name: ClusterName) -> Result<(), Refused> {
+        self.ask(Command::Retry(name)).await
+    }
+
+    async fn ask(&self, command: Command) -> Result<(), Refused> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Request::Command(command, answer));
+        answered.await.unwrap_or_else(|_| Err(self.not_running()))
+    }
+
+    /// Puts a configuration in force, and says how that went once it is over.
+    pub async fn reload(&self, trigger: Trigger, loaded: Loaded) -> Result<ReloadReport, Refused> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Request::Reload(trigger, Box::new(loaded), answer));
+        answered.await.unwrap_or_else(|_| Err(self.not_running()))
+    }
+
+    fn send(&self, request: Request) {
+        // An error means that the supervisor is gone; the dropped answer channel says so to whoever asks.
+        let _ = self.shared.requests.send(request);
+    }
+
+    fn not_running(&self) -> Refused {
+        Refused::NotRunning(lock(&self.shared.machine).state())
+    }
+
+    /// What a reload of this configuration would do now. Changes nothing.
+    pub fn plan(&self, loaded: &Loaded) -> Plan {
+        lock(&self.shared.machine).plan(loaded)
+    }
+
+    /// Everything that can be seen of the proxy.
+    pub fn status(&self) -> Status {
+        let shared = &*self.shared;
+        let wall = WallClock { origin_unix_ms: shared.clock.unix_ms_at(kroxy_core::time::Instant::ZERO) };
+        let mut status = lock(&shared.machine).snapshot(shared.clock.now(), wall);
+        env!("CARGO_PKG_VERSION").clone_into(&mut status.version);
+        status.proxy.process_id = std::process::id();
+        status.proxy.uptime_ms = shared.clock.now().as_micros() / 1_000;
+        status.last_event_seq = *lock(&shared.last_event);
+        let builds = lock(&shared.builds);
+        for cluster in &mut status.virtual_clusters {
+            if let Some(build) = builds.shown(&cluster.name) {
+                status::fill_traffic(&build.shared, cluster);
+                cluster.gateways = build.gateways();
+            }
+        }
+        status
+    }
+
+    /// Transitions and reloads as they happen.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.shared.events.subscribe()
+    }
+
+    /// Where the admin API listens, once it does.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        *lock(&self.shared.admin_address)
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+}

@@ -1,0 +1,369 @@
+//! The one task that carries out what the proxy's machine decides, and tells it what came of it.
+
+use super::{Request, Shared};
+use crate::{
+    admin,
+    cluster::ClusterShared,
+    listen::{self, BindError, Bound, Stage},
+    lock,
+    metrics::ClusterMetrics,
+    net::{Listener, Net},
+};
+use kroxy_core::{
+    cluster::{self, BuildId, Reason},
+    config::ClusterName,
+    proxy::{Input, Output, Refused, Reloaded},
+    status::{ClusterTransition, Event, EventKind, ReloadReport, WallClock},
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+};
+use tracing::{Instrument, error, info, info_span, warn};
+
+/// How often a drain's progress is counted when no connection ends.
+const DRAIN_PROGRESS: Duration = Duration::from_millis(100);
+
+/// How long requests to the admin listener may take to finish when the proxy has stopped.
+const ADMIN_LINGER: Duration = Duration::from_millis(500);
+
+pub(super) struct Supervisor<N: Net> {
+    shared: Arc<Shared<N>>,
+    inbox: mpsc::UnboundedReceiver<Request>,
+    news: mpsc::UnboundedReceiver<News<N>>,
+    newsroom: mpsc::UnboundedSender<News<N>>,
+    /// Everything that is under way; nothing outlives the supervisor.
+    work: JoinSet<()>,
+    /// Builds whose release has not ended: their ports may still be taken.
+    releasing: watch::Sender<usize>,
+    admin: Option<JoinSet<()>>,
+    stop_admin: watch::Sender<bool>,
+    /// The handles of a virtual cluster outlive its builds: totals count from the start of the process.
+    metrics: BTreeMap<ClusterName, Arc<ClusterMetrics>>,
+    /// Who waits for the reload that is running.
+    reloading: Option<oneshot::Sender<Result<ReloadReport, Refused>>>,
+    next_event: u64,
+}
+
+/// What a task has to tell.
+enum News<N: Net> {
+    /// The ports that were free are bound, or some could not be.
+    Prepared(ClusterName, BuildId, Result<Vec<Bound<N::Listener>>, BindError>),
+    /// All others are bound, or some could not be.
+    Bound(ClusterName, BuildId, Result<Vec<Bound<N::Listener>>, BindError>),
+    /// So much is left to drain.
+    Left { name: ClusterName, build: BuildId, connections: u64, in_flight: u64 },
+}
+
+impl<N: Net> Supervisor<N> {
+    pub(super) fn new(shared: Arc<Shared<N>>, inbox: mpsc::UnboundedReceiver<Request>) -> Self {
+        let (newsroom, news) = mpsc::unbounded_channel();
+        Self {
+            shared,
+            inbox,
+            news,
+            newsroom,
+            work: JoinSet::new(),
+            releasing: watch::Sender::new(0),
+            admin: None,
+            stop_admin: watch::Sender::new(false),
+            metrics: BTreeMap::new(),
+            reloading: None,
+            next_event: 1,
+        }
+    }
+
+    pub(super) async fn run(mut self, first: Vec<Output>) {
+        self.start_admin().await;
+        self.carry_out(first);
+        while !self.is_over() {
+            let deadline = lock(&self.shared.machine).deadline().map(|at| self.shared.clock.tokio(at));
+            tokio::select! {
+                biased;
+                Some(request) = self.inbox.recv() => self.request(request),
+                Some(news) = self.news.recv() => self.tell(news),
+                Some(ended) = self.work.join_next() => self.note_panic(ended),
+                () = async { tokio::time::sleep_until(deadline.expect("checked")).await }, if deadline.is_some() => {
+                    self.handle(Input::Tick);
+                }
+            }
+        }
+        // What was released has to be given back to the operating system before anybody is told that it is over.
+        while self.work.join_next().await.is_some() {}
+        self.stop_admin.send_replace(true);
+        if let Some(mut admin) = self.admin.take()
+            && tokio::time::timeout(ADMIN_LINGER, admin.join_next()).await.is_err()
+        {
+            admin.shutdown().await;
+        }
+        let result = lock(&self.shared.machine).result().cloned();
+        self.shared.ended.send_replace(result);
+    }
+
+    fn is_over(&self) -> bool {
+        lock(&self.shared.machine).result().is_some()
+    }
+
+    async fn start_admin(&mut self) {
+        let at = lock(&self.shared.machine).settings().config().admin().bind;
+        match self.shared.net.bind(at).await {
+            Ok(listener) => {
+                if let Ok(address) = listener.local_addr() {
+                    info!(%address, "the admin API listens");
+                    *lock(&self.shared.admin_address) = Some(address);
+                }
+                let proxy = super::Proxy { shared: self.shared.clone() };
+                let stop = self.stop_admin.subscribe();
+                let mut admin = JoinSet::new();
+                admin.spawn(async move {
+                    if let Err(e) = admin::serve(listener, proxy, stop).await {
+                        error!("the admin API has failed: {e}");
+                    }
+                });
+                self.admin = Some(admin);
+            }
+            Err(e) => {
+                let reason = Reason::of(&e).within(format!("the admin API cannot listen on {at}"));
+                self.handle(Input::Fault(reason));
+            }
+        }
+    }
+
+    fn request(&mut self, request: Request) {
+        let (now, mut out) = (self.shared.clock.now(), Vec::new());
+        match request {
+            Request::Tell(command) => {
+                if let Err(refused) = lock(&self.shared.machine).command(command, now, &mut out) {
+                    info!("not done: {refused}");
+                }
+            }
+            Request::Command(command, answer) => {
+                let done = lock(&self.shared.machine).command(command, now, &mut out);
+                let _ = answer.send(done); // whoever asked may have gone
+            }
+            Request::Reload(trigger, loaded, answer) => {
+                let command = kroxy_core::proxy::Command::Reload { trigger, loaded: *loaded };
+                match lock(&self.shared.machine).command(command, now, &mut out) {
+                    Ok(()) => self.reloading = Some(answer),
+                    Err(refused) => {
+                        let _ = answer.send(Err(refused)); // whoever asked may have gone
+                    }
+                }
+            }
+        }
+        self.carry_out(out);
+    }
+
+    fn handle(&mut self, input: Input) {
+        let mut out = Vec::new();
+        lock(&self.shared.machine).handle(input, self.shared.clock.now(), &mut out);
+        self.carry_out(out);
+    }
+
+    fn tell(&mut self, news: News<N>) {
+        use cluster::Input::{BindFailed, Bound, ConnectionsLeft, PreparationFailed, Prepared};
+        let (name, input) = match news {
+            News::Prepared(name, build, Ok(bound)) => {
+                self.keep(build, bound);
+                (name, Prepared { build })
+            }
+            News::Prepared(name, build, Err(e)) => (name, PreparationFailed { build, reason: Reason::of(&e) }),
+            News::Bound(name, build, Ok(bound)) => {
+                self.keep(build, bound);
+                (name, Bound { build })
+            }
+            News::Bound(name, build, Err(e)) => (name, BindFailed { build, reason: Reason::of(&e) }),
+            News::Left { name, build, connections, in_flight } => {
+                (name, ConnectionsLeft { build, connections, in_flight })
+            }
+        };
+        self.handle(Input::Cluster { name, input });
+    }
+
+    /// Listeners of a build that was released meanwhile are closed by being dropped.
+    fn keep(&self, build: BuildId, bound: Vec<Bound<N::Listener>>) {
+        if let Some(build) = lock(&self.shared.builds).get_mut(build) {
+            build.waiting.extend(bound);
+        }
+    }
+
+    fn carry_out(&mut self, outputs: Vec<Output>) {
+        for output in outputs {
+            match output {
+                Output::Cluster { name, output } => self.carry_out_for(name, output),
+                Output::Transitioned(transition) => {
+                    info!(from = %transition.from, to = %transition.to, "the proxy is {}: {}", transition.to, transition.cause);
+                    self.shared.metrics.proxy_transition(&transition);
+                    let transition = transition.status(self.wall());
+                    self.publish(EventKind::ProxyTransition { transition });
+                }
+                Output::ApplySettings { .. } => {} // all of them are read where they are used
+                Output::Reloaded(reloaded) => self.reloaded(&reloaded),
+                Output::Ended(Ok(())) => info!("the proxy has stopped"),
+                Output::Ended(Err(failure)) => error!("{failure}"),
+            }
+        }
+    }
+
+    fn reloaded(&mut self, reloaded: &Reloaded) {
+        let report = reloaded.report(self.wall());
+        info!(outcome = %report.outcome, generation = report.generation, "reload over");
+        self.shared.metrics.reloaded(reloaded);
+        self.publish(EventKind::Reload { report: report.clone() });
+        if let Some(answer) = self.reloading.take() {
+            let _ = answer.send(Ok(report)); // whoever asked may have gone
+        }
+    }
+
+    fn carry_out_for(&mut self, name: ClusterName, output: cluster::Output) {
+        use cluster::Output;
+        match output {
+            Output::Prepare { build, generation } => self.prepare(name, build, generation),
+            Output::Bind { build } => self.bind(name, build),
+            Output::Serve { build } => self.serve(&name, build),
+            Output::Swap { from, to } => self.swap(&name, from, to),
+            Output::Drain { build, .. } => self.drain(name, build),
+            Output::Cut { build } => {
+                if let Some(build) = lock(&self.shared.builds).get_mut(build) {
+                    build.tell(Stage::Cut);
+                }
+            }
+            Output::Release { build } => self.release(build),
+            Output::Drained(drained) => {
+                info!(cluster = %name, why = %drained.why, lasted = ?drained.lasted, connections = drained.connections,
+                    cut_connections = drained.cut_connections, cut_in_flight = drained.cut_in_flight, "drained");
+                self.shared.metrics.drained(name.as_str(), &drained);
+            }
+            Output::Transitioned(transition) => {
+                let cause = &transition.cause;
+                match transition.to {
+                    kroxy_core::status::ClusterState::Failed => error!(cluster = %name, "failed: {cause}"),
+                    to => info!(cluster = %name, "{to}: {cause}"),
+                }
+                self.shared.metrics.cluster_transition(name.as_str(), &transition);
+                let transition: ClusterTransition = transition.status(self.wall());
+                self.publish(EventKind::ClusterTransition { virtual_cluster: name.to_string(), transition });
+            }
+            Output::Reloaded { outcome, cause } => match cause {
+                Some(cause) => warn!(cluster = %name, %outcome, "reload: {cause}"),
+                None => info!(cluster = %name, %outcome, "reload"),
+            },
+            Output::GaveUp { reason } => error!(cluster = %name, "no further retry by itself: {reason}"),
+        }
+    }
+
+    fn prepare(&mut self, name: ClusterName, build: BuildId, generation: u64) {
+        let loaded = lock(&self.shared.machine).loaded(generation).cloned();
+        let loaded = loaded.expect("a generation is kept for as long as an output names it");
+        let (config, _) = loaded.cluster(&name).expect("a cluster is in the generation that it is built from");
+        let metrics =
+            self.metrics.entry(name.clone()).or_insert_with(|| Arc::new(self.shared.metrics.cluster(name.as_str())));
+        let bootstrap_servers = config.upstream.bootstrap_servers.to_vec();
+        let books = Arc::new(ClusterShared::new(name.clone(), bootstrap_servers, metrics.clone()));
+        let mut free = {
+            let mut builds = lock(&self.shared.builds);
+            let held = builds.held();
+            builds.insert(build, Arc::new(config.clone()), books);
+            let mut free = builds.get_mut(build).map(|b| b.unbound()).unwrap_or_default();
+            free.retain(|wanted| !held.contains(&wanted.address));
+            free
+        };
+        free.shrink_to_fit();
+        self.bind_then(free, move |bound| News::Prepared(name, build, bound));
+    }
+
+    fn bind(&mut self, name: ClusterName, build: BuildId) {
+        let missing = lock(&self.shared.builds).get_mut(build).map(|b| b.unbound()).unwrap_or_default();
+        self.bind_then(missing, move |bound| News::Bound(name, build, bound));
+    }
+
+    /// Binds ports, once those that are being given back are free.
+    fn bind_then(
+        &mut self,
+        wanted: Vec<listen::Wanted>,
+        news: impl FnOnce(Result<Vec<Bound<N::Listener>>, BindError>) -> News<N> + Send + 'static,
+    ) {
+        let (net, newsroom) = (self.shared.net.clone(), self.newsroom.clone());
+        let mut releasing = self.releasing.subscribe();
+        self.work.spawn(async move {
+            // An error means that the supervisor is gone, and with it the need.
+            let _ = releasing.wait_for(|builds| *builds == 0).await;
+            let bound = listen::bind(&net, wanted).await;
+            let _ = newsroom.send(news(bound)); // likewise
+        });
+    }
+
+    fn serve(&self, name: &ClusterName, build: BuildId) {
+        let (net, clock) = (self.shared.net.clone(), self.shared.clock);
+        if let Some(build) = lock(&self.shared.builds).get_mut(build) {
+            let books = build.shared.clone();
+            build.serve(|bound, stage, settings| {
+                let span = info_span!("cluster", %name);
+                listen::serve(bound, net.clone(), clock, books.clone(), stage, settings).instrument(span)
+            });
+        }
+    }
+
+    fn swap(&self, name: &ClusterName, from: BuildId, to: BuildId) {
+        {
+            let mut builds = lock(&self.shared.builds);
+            if let Some(old) = builds.remove(from)
+                && let Some(new) = builds.get_mut(to)
+            {
+                new.take_over(old);
+            }
+        }
+        self.serve(name, to);
+    }
+
+    fn drain(&mut self, name: ClusterName, build: BuildId) {
+        let books = {
+            let mut builds = lock(&self.shared.builds);
+            let Some(build) = builds.get_mut(build) else { return };
+            build.tell(Stage::Draining);
+            build.shared.clone()
+        };
+        let newsroom = self.newsroom.clone();
+        self.work.spawn(async move {
+            loop {
+                let (connections, in_flight) = (books.connection_count() as u64, books.in_flight());
+                let left = News::Left { name: name.clone(), build, connections, in_flight };
+                if newsroom.send(left).is_err() || connections == 0 {
+                    return;
+                }
+                // Whether a connection has ended or only time has passed: it is counted again.
+                let _ = tokio::time::timeout(DRAIN_PROGRESS, books.left.notified()).await;
+            }
+        });
+    }
+
+    fn release(&mut self, build: BuildId) {
+        let Some(build) = lock(&self.shared.builds).remove(build) else { return };
+        self.releasing.send_modify(|builds| *builds += 1);
+        let releasing = self.releasing.clone();
+        self.work.spawn(async move {
+            build.release().await;
+            releasing.send_modify(|builds| *builds -= 1);
+        });
+    }
+
+    fn note_panic(&mut self, ended: Result<(), tokio::task::JoinError>) {
+        if let Err(e) = ended
+            && e.is_panic()
+        {
+            self.handle(Input::Fault(Reason::of(&e).within("a task of the supervisor panicked")));
+        }
+    }
+
+    fn publish(&mut self, kind: EventKind) {
+        let event = Event { seq: self.next_event, at_unix_ms: self.shared.clock.unix_ms(), kind };
+        self.next_event += 1;
+        *lock(&self.shared.last_event) = event.seq;
+        let _ = self.shared.events.send(event); // an error means that nobody listens
+    }
+
+    fn wall(&self) -> WallClock {
+        WallClock { origin_unix_ms: self.shared.clock.unix_ms_at(kroxy_core::time::Instant::ZERO) }
+    }
+}

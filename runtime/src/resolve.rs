@@ -1,0 +1,71 @@
+//! Finds out where a client connection has to go.
+
+use crate::{cluster::ClusterShared, net::Net};
+use kroxy_core::{
+    address::{HostPort, NodeId},
+    discovery::{Discovery, Progress},
+    gateway::Route,
+    topology::Resolution,
+};
+use std::{io, sync::Arc, time::Duration};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tracing::{debug, warn};
+
+/// How long one server may take to tell its nodes.
+const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where to connect, in this order.
+///
+/// A node whose address is not known yet is asked for. Where nobody tells (upstream wants SASL, for example), the client
+/// is connected to a bootstrap server instead: that one answers with "not leader", "not coordinator" and the client asks
+/// for metadata, which teaches the proxy as well.
+pub(crate) async fn candidates<N: Net>(net: N, cluster: Arc<ClusterShared>, route: Route) -> Vec<HostPort> {
+    if let Resolution::Candidates(candidates) = cluster.resolve(route) {
+        return candidates;
+    }
+    let _asking = cluster.asking.lock().await; // whoever held it before may have learned what we need
+    if let Resolution::Candidates(candidates) = cluster.resolve(route) {
+        return candidates;
+    }
+    ask(&net, &cluster).await;
+    match cluster.resolve(route) {
+        Resolution::Candidates(candidates) => candidates,
+        Resolution::Ask(node) => {
+            let candidates = cluster.fall_back(node);
+            warn!(cluster = %cluster.name, %node, "no upstream server tells where this node is: trying {candidates:?}");
+            candidates
+        }
+    }
+}
+
+/// Asks one bootstrap server after the other until one tells its nodes.
+async fn ask<N: Net>(net: &N, cluster: &ClusterShared) {
+    for server in cluster.bootstrap_servers() {
+        match tokio::time::timeout(DISCOVERY_TIMEOUT, ask_one(net, &server)).await {
+            Ok(Ok(nodes)) => {
+                cluster.learn(&nodes);
+                return;
+            }
+            Ok(Err(e)) => debug!(cluster = %cluster.name, %server, "does not tell its nodes: {e}"),
+            Err(_) => debug!(cluster = %cluster.name, %server, "does not tell its nodes within {DISCOVERY_TIMEOUT:?}"),
+        }
+    }
+}
+
+async fn ask_one<N: Net>(net: &N, server: &HostPort) -> io::Result<Vec<(NodeId, HostPort)>> {
+    let mut stream = net.connect(server).await?;
+    let (mut discovery, first) = Discovery::start();
+    stream.write_all(&first).await?;
+    let mut buf = vec![0; 4096];
+    loop {
+        let n = stream.read(&mut buf).await?;
+        if n == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection"));
+        }
+        match discovery.receive(&buf[..n]).map_err(io::Error::other)? {
+            Progress::Send(request) => stream.write_all(&request).await?,
+            Progress::Wait => {}
+            Progress::Done(nodes) => return Ok(nodes),
+        }
+    }
+}

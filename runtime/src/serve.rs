@@ -1,0 +1,67 @@
+//! `kroxy serve`: a proxy with the operating system's network, clock and signals.
+
+use crate::{
+    clock::Clock,
+    net::OsNet,
+    proxy::{Ended, Proxy},
+};
+use kroxy_core::reload::Loaded;
+use std::{io, time::SystemTime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Runs a proxy until it has stopped. The first SIGTERM or SIGINT stops it gracefully, a second one at once.
+///
+/// # Errors
+/// With [`kroxy_core::proxy::Failure`], which has the exit code, where it did not start or did not end well; the outer
+/// error means that signals cannot be received here.
+pub async fn run(loaded: Loaded) -> io::Result<Ended> {
+    let mut signals = Signals::new()?;
+    let proxy = Proxy::new(loaded, OsNet, Clock::system(), seed());
+    let lifetime = match proxy.startup() {
+        Ok(lifetime) => lifetime,
+        Err(refused) => unreachable!("a new proxy can be started: {refused}"),
+    };
+    tokio::pin!(lifetime);
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut lifetime => return Ok(ended),
+            name = signals.next() => {
+                if stopping {
+                    proxy.halt(format!("{name}, again"));
+                } else {
+                    proxy.shutdown(name);
+                    stopping = true;
+                }
+            }
+        }
+    }
+}
+
+/// The signals that stop a process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            biased;
+            Some(()) = self.terminate.recv() => "SIGTERM",
+            Some(()) = self.interrupt.recv() => "SIGINT",
+            else => std::future::pending().await,
+        }
+    }
+}
+
+/// Two proxies that fail together must not retry together.
+fn seed() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::from(now.subsec_nanos()) ^ u64::from(std::process::id()) << 32
+}
