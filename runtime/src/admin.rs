@@ -8,15 +8,22 @@ use crate::{
 };
 use axum::{
     Json, Router,
-    extract::{Query, State},
+    extract::{Path, Query, State},
     http::{StatusCode, header},
-    response::{IntoResponse, Response},
-    routing::get,
+    response::{
+        IntoResponse, Response,
+        sse::{self, Sse},
+    },
+    routing::{get, post},
 };
-use kroxy_core::status::{ClusterState, ProxyState, Status};
+use futures_util::stream;
+use kroxy_core::{
+    proxy::{Refused, Trigger},
+    status::{ClusterState, ProxyState, Status},
+};
 use serde::Deserialize;
-use std::{io, net::SocketAddr, time::Duration};
-use tokio::sync::watch;
+use std::{convert::Infallible, fmt::Display, io, net::SocketAddr, time::Duration};
+use tokio::sync::{broadcast::error::RecvError, watch};
 
 /// How long the acceptor waits after a failure that concerns the whole process.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -32,6 +39,11 @@ pub(crate) async fn serve<N: Net>(
         .route("/readyz", get(readyz::<N>))
         .route("/metrics", get(metrics::<N>))
         .route("/api/v1/status", get(status::<N>))
+        .route("/api/v1/events", get(events::<N>))
+        .route("/api/v1/clusters/{name}/drain", post(drain::<N>))
+        .route("/api/v1/clusters/{name}/retry", post(retry::<N>))
+        .route("/api/v1/reload", post(reload::<N>))
+        .route("/api/v1/shutdown", post(shutdown::<N>))
         .with_state(proxy);
     axum::serve(Accepting(listener), routes)
         .with_graceful_shutdown(async move {
@@ -74,6 +86,76 @@ async fn status<N: Net>(State(proxy): State<Proxy<N>>) -> Json<Status> {
 
 async fn metrics<N: Net>(State(proxy): State<Proxy<N>>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], proxy.metrics().text(&proxy.status())).into_response()
+}
+
+/// Every event as it happens, from now on. A reader that falls behind is told how many it has missed.
+async fn events<N: Net>(State(proxy): State<Proxy<N>>) -> impl IntoResponse {
+    let events = stream::unfold(proxy.events(), |mut events| async {
+        let event = match events.recv().await {
+            Ok(event) => sse::Event::default()
+                .id(event.seq.to_string())
+                .json_data(&event)
+                .unwrap_or_else(|_| sse::Event::default().comment("an event that cannot be shown")),
+            Err(RecvError::Lagged(missed)) => sse::Event::default().comment(format!("{missed} events missed")),
+            Err(RecvError::Closed) => return None,
+        };
+        Some((Ok::<_, Infallible>(event), events))
+    });
+    Sse::new(events).keep_alive(sse::KeepAlive::default())
+}
+
+async fn drain<N: Net>(State(proxy): State<Proxy<N>>, Path(name): Path<String>) -> Response {
+    match name.parse() {
+        Ok(name) => answer(proxy.drain(name).await.map(|()| "draining\n")),
+        Err(e) => refusal(StatusCode::NOT_FOUND, &e),
+    }
+}
+
+async fn retry<N: Net>(State(proxy): State<Proxy<N>>, Path(name): Path<String>) -> Response {
+    match name.parse() {
+        Ok(name) => answer(proxy.retry(name).await.map(|()| "retrying\n")),
+        Err(e) => refusal(StatusCode::NOT_FOUND, &e),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reload {
+    /// Says what would be done, and does nothing.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Reads the configuration file again and puts it in force; answers once that is over.
+async fn reload<N: Net>(State(proxy): State<Proxy<N>>, Query(asked): Query<Reload>) -> Response {
+    let loaded = match proxy.read_again() {
+        Ok(loaded) => loaded,
+        Err(e) => return refusal(StatusCode::UNPROCESSABLE_ENTITY, &e),
+    };
+    if asked.dry_run {
+        return Json(proxy.plan(&loaded)).into_response();
+    }
+    answer(proxy.reload(Trigger::Api, loaded).await.map(Json))
+}
+
+async fn shutdown<N: Net>(State(proxy): State<Proxy<N>>) -> Response {
+    proxy.shutdown("the admin API was asked to");
+    (StatusCode::ACCEPTED, "stopping\n").into_response()
+}
+
+fn answer(done: Result<impl IntoResponse, Refused>) -> Response {
+    match done {
+        Ok(done) => done.into_response(),
+        Err(refused @ Refused::NoSuchCluster(_)) => refusal(StatusCode::NOT_FOUND, &refused),
+        Err(refused @ Refused::CannotChange(_)) => refusal(StatusCode::UNPROCESSABLE_ENTITY, &refused),
+        Err(refused @ (Refused::Over(_) | Refused::NotRunning(_) | Refused::Busy | Refused::Cluster(_))) => {
+            refusal(StatusCode::CONFLICT, &refused)
+        }
+    }
+}
+
+fn refusal(status: StatusCode, why: &impl Display) -> Response {
+    (status, format!("{why}\n")).into_response()
 }
 
 /// What has to serve for the proxy to count as ready.

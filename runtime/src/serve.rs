@@ -3,10 +3,10 @@
 use crate::{
     clock::Clock,
     net::OsNet,
-    proxy::{Ended, Proxy},
+    proxy::{Ended, Proxy, Source},
 };
 use kroxy_core::reload::Loaded;
-use std::{io, time::SystemTime};
+use std::{io, path::PathBuf, time::SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Runs a proxy until it has stopped. The first SIGTERM or SIGINT stops it gracefully, a second one at once.
@@ -14,9 +14,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// # Errors
 /// With [`kroxy_core::proxy::Failure`], which has the exit code, where it did not start or did not end well; the outer
 /// error means that signals cannot be received here.
-pub async fn run(loaded: Loaded) -> io::Result<Ended> {
+pub async fn run(loaded: Loaded, file: PathBuf) -> io::Result<Ended> {
     let mut signals = Signals::new()?;
-    let proxy = Proxy::new(loaded, OsNet, Clock::system(), seed());
+    let proxy = Proxy::new(loaded, Source::file(file), OsNet, Clock::system(), seed());
     let lifetime = match proxy.startup() {
         Ok(lifetime) => lifetime,
         Err(refused) => unreachable!("a new proxy can be started: {refused}"),

@@ -10,7 +10,7 @@ mod wait;
 pub use self::wait::Lifetime;
 
 use self::{builds::Builds, supervisor::Supervisor};
-use crate::{clock::Clock, lock, metrics::Metrics, net::Net, status};
+use crate::{clock::Clock, config, load, lock, metrics::Metrics, net::Net, status};
 use kroxy_core::{
     cluster::Reason,
     config::ClusterName,
@@ -21,6 +21,7 @@ use kroxy_core::{
 use std::{
     fmt,
     net::SocketAddr,
+    path::PathBuf,
     sync::{Arc, Mutex, Weak},
 };
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -48,10 +49,33 @@ impl<N: Net> Clone for Proxy<N> {
     }
 }
 
+/// Where a configuration comes from.
+pub struct Source {
+    /// The path of the file, where it is one.
+    pub name: Option<String>,
+    /// Reads it again; an error is ready to be shown.
+    pub read: Box<dyn Fn() -> Result<Loaded, String> + Send + Sync>,
+}
+
+impl Source {
+    /// A configuration that was made in memory and cannot be read again.
+    pub fn memory() -> Self {
+        Self { name: None, read: Box::new(|| Err("this configuration was not read from a file".to_owned())) }
+    }
+
+    /// A file.
+    pub fn file(path: PathBuf) -> Self {
+        let name = Some(path.display().to_string());
+        let read = move || config::load(&path).map(load::loaded).map_err(|e| e.to_string());
+        Self { name, read: Box::new(read) }
+    }
+}
+
 /// What the handles and the supervisor have in common.
 struct Shared<N: Net> {
     net: N,
     clock: Clock,
+    source: Source,
     metrics: Metrics,
     machine: Mutex<machine::Proxy>,
     builds: Mutex<Builds<N>>,
@@ -75,13 +99,14 @@ enum Request {
 }
 
 impl<N: Net> Proxy<N> {
-    /// A proxy that has not been started. The seed spreads the retries of its clusters.
-    pub fn new(loaded: Loaded, net: N, clock: Clock, seed: u64) -> Self {
+    /// A proxy that has not been started. The seed spreads the retries of its clusters; the source is what a reload reads.
+    pub fn new(loaded: Loaded, source: Source, net: N, clock: Clock, seed: u64) -> Self {
         let (requests, inbox) = mpsc::unbounded_channel();
         let machine = machine::Proxy::new(loaded, seed, clock.now());
         let shared = Shared {
             net,
             clock,
+            source,
             metrics: Metrics::new(),
             machine: Mutex::new(machine),
             builds: Mutex::default(),
@@ -179,6 +204,14 @@ impl<N: Net> Proxy<N> {
         Refused::NotRunning(lock(&self.shared.machine).state())
     }
 
+    /// Reads the configuration again, from where it came.
+    ///
+    /// # Errors
+    /// With what is wrong with it, ready to be shown.
+    pub fn read_again(&self) -> Result<Loaded, String> {
+        (self.shared.source.read)()
+    }
+
     /// What a reload of this configuration would do now. Changes nothing.
     pub fn plan(&self, loaded: &Loaded) -> Plan {
         lock(&self.shared.machine).plan(loaded)
@@ -192,6 +225,7 @@ impl<N: Net> Proxy<N> {
         env!("CARGO_PKG_VERSION").clone_into(&mut status.version);
         status.proxy.process_id = std::process::id();
         status.proxy.uptime_ms = shared.clock.now().as_micros() / 1_000;
+        status.configuration.source.clone_from(&shared.source.name);
         status.last_event_seq = *lock(&shared.last_event);
         let builds = lock(&shared.builds);
         for cluster in &mut status.virtual_clusters {
