@@ -1,0 +1,59 @@
+//! Configuration files: text in, good values or all that is wrong out.
+//!
+//! A file is RON (<https://github.com/ron-rs/ron>). It is read in two steps: `ron` and `serde` make the raw fields of it,
+//! and those become [`Config`] or problems. Each problem knows its field, so its place in the text is found by walking the
+//! text along the field's path.
+
+mod error;
+mod hints;
+mod locate;
+mod parse;
+mod raw;
+mod syntax;
+mod units;
+
+pub use error::{ConfigError, Invalid, Problem};
+
+use kroxy_core::config::Config;
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+/// Bytes: the largest file that is read. A virtual cluster takes about 1 KiB.
+const FILE_MAX: u64 = 16 << 20;
+
+/// Reads a configuration file.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let unreadable = |cause: io::Error| ConfigError::Unreadable { path: path.to_owned(), cause };
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    if bytes.len() as u64 > FILE_MAX {
+        return Err(ConfigError::TooLarge { path: path.to_owned(), max: FILE_MAX });
+    }
+    Ok(parse_bytes(&path.display().to_string(), &bytes)?)
+}
+
+/// Reads a configuration from what a file called `name` holds.
+pub fn parse_bytes(name: &str, bytes: &[u8]) -> Result<Config, Invalid> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => parse_str(name, text),
+        Err(e) => {
+            let text = String::from_utf8_lossy(bytes);
+            let at = e.valid_up_to();
+            let span = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
+            let problem = Problem::within(&locate::FieldPath::default(), span, "here", "this is no text in UTF-8");
+            Err(Invalid::new(name, &text, vec![problem.with_help(Some("save the file in UTF-8"))]))
+        }
+    }
+}
+
+/// Reads a configuration from a text called `name`.
+pub fn parse_str(name: &str, text: &str) -> Result<Config, Invalid> {
+    let raw = syntax::read(text).map_err(|problem| Invalid::new(name, text, vec![problem]))?;
+    parse::parse(text, raw).map_err(|problems| Invalid::new(name, text, problems))
+}
+
+#[cfg(test)]
+mod tests;

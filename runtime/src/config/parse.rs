@@ -1,0 +1,189 @@
+//! From the raw configuration to good values, with a place for everything that does not make one.
+
+use super::{
+    error::Problem,
+    locate::FieldPath,
+    raw::{RawCluster, RawConfig, RawGateway, RawMaxRetries, RawOnFailure, RawServe},
+};
+use kroxy_core::{
+    cluster::RetryPolicy,
+    config::{
+        Admin, Config, Conflict, Limits, ListenerOf, NonEmpty, OnVirtualClusterFailure, Serve, Upstream, VirtualCluster,
+    },
+    gateway::{Gateway, GatewayError, GatewayKind, NodeRange, PortPerBroker, PortUse, Route},
+};
+use std::str::FromStr;
+
+/// Bytes: the smallest limit for requests. Below it not even the first request of a client may pass.
+const REQUEST_FRAME_MIN: u32 = 1 << 10;
+
+/// All that is wrong with `raw`, which was read from `text`, or its good values.
+pub(super) fn parse(text: &str, raw: RawConfig) -> Result<Config, Vec<Problem>> {
+    let mut parser = Parser { text, problems: Vec::new() };
+    let top = FieldPath::default();
+    let admin = parser.admin(raw.admin.bind, &top.field("admin").field("bind"));
+    let on_failure = parser.on_failure(&raw.on_virtual_cluster_failure, &top.field("on_virtual_cluster_failure"));
+    let at = top.field("virtual_clusters");
+    let raw_clusters = raw.virtual_clusters.into_iter().enumerate();
+    let clusters: Vec<_> = raw_clusters.filter_map(|(n, raw)| parser.cluster(raw, &at.place(n))).collect();
+    if !parser.problems.is_empty() {
+        return Err(parser.problems); // what conflicts with a value that is not there cannot be told
+    }
+    let Some(clusters) = NonEmpty::new(clusters) else {
+        return Err(vec![Problem::at(text, &at, "there is no virtual cluster to serve")]);
+    };
+    Config::new(admin, on_failure, clusters.clone())
+        .map_err(|conflicts| conflicts.iter().map(|conflict| parser.conflict(conflict, &clusters)).collect())
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    problems: Vec<Problem>,
+}
+
+impl Parser<'_> {
+    fn wrong(&mut self, path: &FieldPath, what: impl Into<String>) {
+        self.problems.push(Problem::at(self.text, path, what));
+    }
+
+    fn good<T, E: ToString>(&mut self, path: &FieldPath, value: Result<T, E>) -> Option<T> {
+        value.map_err(|e| self.wrong(path, e.to_string())).ok()
+    }
+
+    fn admin(&mut self, bind: std::net::SocketAddr, path: &FieldPath) -> Admin {
+        if !bind.ip().to_canonical().is_loopback() {
+            self.wrong(path, "the admin API has no access control yet, so it listens on loopback addresses only");
+        }
+        Admin { bind }
+    }
+
+    fn on_failure(&mut self, raw: &RawOnFailure, path: &FieldPath) -> OnVirtualClusterFailure {
+        let serve = match raw.serve {
+            RawServe::None => Serve::None,
+            RawServe::Remaining => Serve::Remaining,
+        };
+        let max_retries = match raw.retry.max_retries {
+            None => OnVirtualClusterFailure::unless_configured(serve).retry.max_retries,
+            Some(RawMaxRetries::Times(n)) => Some(n),
+            Some(RawMaxRetries::Forever) => None,
+        };
+        let (initial, cap) = (raw.retry.initial_backoff, raw.retry.max_backoff);
+        if initial > cap {
+            let what = format!("the longest pause ({cap}) is shorter than the first ({initial})");
+            self.wrong(&path.field("retry").field("max_backoff"), what);
+        }
+        OnVirtualClusterFailure { serve, retry: RetryPolicy { max_retries, initial: initial.get(), cap: cap.get() } }
+    }
+
+    fn cluster(&mut self, raw: RawCluster, path: &FieldPath) -> Option<VirtualCluster> {
+        let name = self.good(&path.field("name"), FromStr::from_str(&raw.name));
+        let servers = NonEmpty::new(raw.upstream.bootstrap_servers).ok_or("there is no server to begin with");
+        let servers = self.good(&path.field("upstream").field("bootstrap_servers"), servers);
+        let at = path.field("gateways");
+        let none = raw.gateways.is_empty();
+        let raw_gateways = raw.gateways.into_iter().enumerate();
+        let gateways: Vec<_> = raw_gateways.filter_map(|(n, raw)| self.gateway(raw, &at.place(n))).collect();
+        if none {
+            self.wrong(&at, "there is no way in for clients");
+        }
+        let limits = self.limits(&raw.limits, &path.field("limits"));
+        Some(VirtualCluster {
+            name: name?,
+            upstream: Upstream { bootstrap_servers: servers?, connect_timeout: raw.upstream.connect_timeout.get() },
+            gateways: NonEmpty::new(gateways)?,
+            drain_timeout: raw.drain_timeout.get(),
+            idle_timeout: raw.idle_timeout.map(super::units::Span::get),
+            first_request_timeout: raw.first_request_timeout.get(),
+            limits: limits?,
+        })
+    }
+
+    fn limits(&mut self, raw: &super::raw::RawLimits, path: &FieldPath) -> Option<Limits> {
+        let frame = u32::try_from(raw.max_request_frame.bytes()).ok();
+        let frame = frame.filter(|bytes| *bytes >= REQUEST_FRAME_MIN && i32::try_from(*bytes).is_ok());
+        let frame = frame.ok_or_else(|| format!("{} is no limit for requests", raw.max_request_frame));
+        let frame = self.good(&path.field("max_request_frame"), frame);
+        let connections = usize::try_from(raw.max_connections).ok().filter(|n| *n > 0);
+        let connections = self.good(&path.field("max_connections"), connections.ok_or("nobody could connect"));
+        Some(Limits { max_request_frame: frame?, max_connections: connections? })
+    }
+
+    fn gateway(&mut self, raw: RawGateway, path: &FieldPath) -> Option<Gateway> {
+        let name = self.good(&path.field("name"), FromStr::from_str(&raw.name));
+        let raw = raw.port_per_broker;
+        let nodes =
+            raw.nodes.iter().map(|range| NodeRange { ids: range.ids.0..=range.ids.1, first_port: range.first_port });
+        let ports = PortPerBroker::new(raw.bind, raw.advertised_host, raw.bootstrap_port, nodes.collect());
+        let ports = ports.map_err(|e| self.bad_ports(&e, &path.field("port_per_broker"))).ok();
+        Some(Gateway { name: name?, kind: GatewayKind::PortPerBroker(ports?) })
+    }
+
+    fn bad_ports(&mut self, error: &GatewayError, path: &FieldPath) {
+        let range = |place: usize| path.field("nodes").place(place);
+        let port_use = |at: &PortUse| match at {
+            PortUse::Bootstrap => path.field("bootstrap_port"),
+            PortUse::Range(place) => range(*place).field("first_port"),
+        };
+        let (at, earlier) = match error {
+            GatewayError::PortZero { at } => (port_use(at), None),
+            GatewayError::NotAHost { .. } => (path.field("advertised_host"), None),
+            GatewayError::NoNodes => (path.field("nodes"), None),
+            GatewayError::EmptyRange { range: place, .. } | GatewayError::NegativeId { range: place, .. } => {
+                (range(*place).field("ids"), None)
+            }
+            GatewayError::PortsRunOut { range: place, .. } => (range(*place).field("first_port"), None),
+            GatewayError::IdsOverlap { earlier, later, .. } => {
+                (range(*later).field("ids"), Some(range(*earlier).field("ids")))
+            }
+            GatewayError::PortsOverlap { earlier, later, .. } => (port_use(later), Some(port_use(earlier))),
+        };
+        let problem = Problem::at(self.text, &at, error.to_string());
+        self.problems.push(match earlier {
+            Some(earlier) => problem.also(self.text, &earlier, "taken here"),
+            None => problem,
+        });
+    }
+
+    fn conflict(&self, conflict: &Conflict, clusters: &[VirtualCluster]) -> Problem {
+        let top = FieldPath::default();
+        let cluster = |place: usize| top.field("virtual_clusters").place(place);
+        let (earlier, later, help) = match conflict {
+            Conflict::ClusterTwice { earlier, later, .. } => (
+                cluster(*earlier).field("name"),
+                cluster(*later).field("name"),
+                "give each virtual cluster a name of its own",
+            ),
+            Conflict::GatewayTwice { at, earlier, later, .. } => {
+                let gateway = |place: &usize| cluster(*at).field("gateways").place(*place).field("name");
+                (gateway(earlier), gateway(later), "give each gateway of a virtual cluster a name of its own")
+            }
+            Conflict::SameAddress { earlier, later, .. } => (
+                listener(earlier, clusters),
+                listener(later, clusters),
+                "move one of them to other ports, or bind both to different addresses of this machine",
+            ),
+        };
+        Problem::at(self.text, &later, conflict.to_string())
+            .also(self.text, &earlier, "taken here")
+            .with_help(Some(help))
+    }
+}
+
+/// The field that gives a listener its port.
+fn listener(of: &ListenerOf, clusters: &[VirtualCluster]) -> FieldPath {
+    let top = FieldPath::default();
+    let (at, route) = match of {
+        ListenerOf::Admin => return top.field("admin").field("bind"),
+        ListenerOf::Gateway { at, route, .. } => (*at, *route),
+    };
+    let (cluster, gateway) = at;
+    let GatewayKind::PortPerBroker(ports) = &clusters[cluster].gateways[gateway].kind;
+    let path = top.field("virtual_clusters").place(cluster).field("gateways").place(gateway).field("port_per_broker");
+    match route {
+        Route::Bootstrap => path.field("bootstrap_port"),
+        Route::Node(node) => {
+            let range = ports.nodes().iter().position(|range| range.ids.contains(&node.0));
+            path.field("nodes").place(range.expect("a route leads to a node of its gateway")).field("first_port")
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The configuration file as it is spelled. The documentation of these fields is the reference in `docs/configuration.md`.
+
+use super::units::{Size, Span};
+use kroxy_core::{
+    address::HostPort,
+    config::{Admin, Limits, OnVirtualClusterFailure, Upstream, VirtualCluster},
+};
+use serde::Deserialize;
+use std::net::{IpAddr, SocketAddr};
+
+/// The whole file.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct RawConfig {
+    /// Where the proxy can be watched and steered.
+    #[serde(default)]
+    pub(super) admin: RawAdmin,
+    /// What happens to the others when a virtual cluster fails, at start-up and later.
+    #[serde(default)]
+    pub(super) on_virtual_cluster_failure: RawOnFailure,
+    /// The Kafka clusters that clients see. At least one.
+    pub(super) virtual_clusters: Vec<RawCluster>,
+}
+
+/// The admin API.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct RawAdmin {
+    /// Address and port of the admin API. It has to be a loopback address: whoever reaches it may stop the proxy. Port 0
+    /// leaves the choice of a free port to the operating system.
+    #[serde(default = "admin_bind")]
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub(super) bind: SocketAddr,
+}
+
+impl Default for RawAdmin {
+    fn default() -> Self {
+        Self { bind: admin_bind() }
+    }
+}
+
+fn admin_bind() -> SocketAddr {
+    Admin::default().bind
+}
+
+/// What happens when a virtual cluster fails.
+#[derive(Deserialize, Default, Debug)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct RawOnFailure {
+    /// `None` stops the proxy when the retries have run out, `Remaining` keeps serving the others.
+    #[serde(default)]
+    pub(super) serve: RawServe,
+    /// How a failed virtual cluster is tried again.
+    #[serde(default)]
+    pub(super) retry: RawRetry,
+}
+
+/// Which of the other virtual clusters are served.
+#[derive(Deserialize, Clone, Copy, Default, Debug)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
+pub(super) enum RawServe {
+    #[default]
+    None,
+    Remaining,
+}
+
+/// When a failed virtual cluster is tried again. The pause doubles from one retry to the next, and half of each is random.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct RawRetry {
+    /// How often: `Times(3)` or `Forever`. Unless set, never with `serve: None` and `Forever` with `serve: Remaining`.
+    #[serde(default)]
+    pub(super) max_retries: Option<RawMaxRetries>,
+    /// The pause before the first retry.
+    #[serde(default = "initial_backoff")]
+    pub(super) initial_backoff: Span,
+    /// The longest pause.
+    #[serde(default = "max_backoff")]
+    pub(super) max_backoff: Span,
+}
+
+impl Default for RawRetry {
+    fn default() -> Self {
+        Self { max_retries: None, initial_backoff: initial_backoff(), max_backoff: max_backoff() }
+    }
+}
+
+fn initial_backoff() -> Span {
+    OnVirtualClusterFailure::INITIAL_BACKOFF.into()
+}
+
+fn max_backoff() -> Span {
+    OnVirtualClusterFailure::MAX_BACKOFF.into()
+}
+
+/// How often a failed virtual cluster is tried again.
+#[derive(Deserialize, Clone, Copy, Debug)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) enum RawMaxRetries {
+    Times(u32),
+    Forever,
+}
+
+/// A Kafka cluster as clients see it.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct RawCluster {
+    /// Its identity: letters, digits and hyphens, at most 63 of them. Unique in the file, whatever the case. A new name is a
+    /// new virtual cluster.
+    pub(super) name: String,
+    /// The Kafka cluster behind it.
+    pub(super) upstream: RawUpstream,
+    /// The ways in for clients. At least one; each answers with its own addresses.
+    pub(super) gateways: Vec<RawGateway>,
+    /// How long requests in flight may take to finish when the virtual cluster stops, before connections are cut.
+    #[serde(default = "drain_timeout")]
+    pub(super) drain_timeout: Span,
+    /// How long a connection may be silent in both directions before it is closed. Unless set, for as long as client and
+    /// broker like it (brokers close theirs after 10 minutes).
+    #[serde(default)]
+    pub(super) idle_timeout: Option<Span>,
+    /// How long a client may take from connecting to its first whole request.
+    #[serde(default = "first_request_timeout")]
+    pub(super) first_request_timeout: Span,
+    /// What its clients may use.
+    #[serde(default)]
+    pub(super) limits: RawLimits,
+}
+
+fn drain_timeout() -> Span {
+    VirtualCluster::DRAIN_TIMEOUT.into()
+}
+
+fn first_request_timeout() -> Span {
+    VirtualCluster::FIRST_REQUEST_TIMEOUT.into()
+}
+
+/// The Kafka cluster behind a virtual cluster.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct RawUpstream {
+    /// Servers that tell of all others, each as `host:port`; they are tried in turn. At least one, better two or three.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    pub(super) bootstrap_servers: Vec<HostPort>,
+    /// How long one attempt to connect to one server may take.
+    #[serde(default = "connect_timeout")]
+    pub(super) connect_timeout: Span,
+}
+
+fn connect_timeout() -> Span {
+    Upstream::CONNECT_TIMEOUT.into()
+}
+
+/// A way into a virtual cluster.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct RawGateway {
+    /// Tells the gateways of one virtual cluster apart, in logs and metrics: letters, digits and hyphens, at most 63.
+    pub(super) name: String,
+    /// A port for bootstrapping, and one for each node.
+    pub(super) port_per_broker: RawPortPerBroker,
+}
+
+/// A gateway that tells nodes apart by port.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct RawPortPerBroker {
+    /// The address to listen on, without a port. `0.0.0.0` stands for all IPv4 addresses of the machine, `::` for all.
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub(super) bind: IpAddr,
+    /// The host name or address at which clients reach this gateway, without a port. Every address that a client is told
+    /// has this host.
+    pub(super) advertised_host: String,
+    /// The port that clients have in their `bootstrap.servers`.
+    pub(super) bootstrap_port: u16,
+    /// The ids of upstream's nodes and the ports for them. A node that is not listed cannot be reached through this gateway.
+    pub(super) nodes: Vec<RawNodeRange>,
+}
+
+/// Nodes with consecutive ids and the ports for them. A range that is added moves no port of another.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct RawNodeRange {
+    /// The first and the last node id (Kafka's `node.id`) of the range: `(1, 3)` is three nodes. A range may be longer than
+    /// the cluster, so that there are ports for brokers to come.
+    pub(super) ids: (i32, i32),
+    /// The port of the first id. The next id has the next port.
+    pub(super) first_port: u16,
+}
+
+/// What the clients of a virtual cluster may use.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct RawLimits {
+    /// The largest request. A client that sends a larger one is disconnected. Brokers have the same limit as
+    /// `socket.request.max.bytes`.
+    #[serde(default = "max_request_frame")]
+    pub(super) max_request_frame: Size,
+    /// Client connections at the same time; one more is closed at once. Each takes two file descriptors.
+    #[serde(default = "max_connections")]
+    pub(super) max_connections: u32,
+}
+
+impl Default for RawLimits {
+    fn default() -> Self {
+        Self { max_request_frame: max_request_frame(), max_connections: max_connections() }
+    }
+}
+
+fn max_request_frame() -> Size {
+    Limits::default().max_request_frame.into()
+}
+
+fn max_connections() -> u32 {
+    u32::try_from(Limits::default().max_connections).expect("a default of some thousands")
+}
