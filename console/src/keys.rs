@@ -227,9 +227,40 @@ pub(crate) fn command(key: KeyEvent, place: Place) -> Option<Command> {
     BINDINGS.iter().find(fits).map(|binding| binding.command)
 }
 
+/// How soon a hint is left out of the last line where there is no room: the lowest first.
+pub(crate) fn worth(command: Command) -> u8 {
+    match command {
+        Command::Quit => 255,
+        Command::Help => 254,
+        Command::Back => 230,
+        Command::Open => 220,
+        Command::Events => 210,
+        Command::Drain => 200,
+        Command::Reload => 190,
+        Command::Filter => 170,
+        Command::Retry => 160,
+        Command::Severity | Command::Export => 150,
+        Command::Sort => 140,
+        Command::Freeze => 130,
+        Command::Shutdown => 120,
+        Command::Up
+        | Command::Down
+        | Command::PageUp
+        | Command::PageDown
+        | Command::First
+        | Command::Last
+        | Command::Reverse
+        | Command::NextProxy
+        | Command::PreviousProxy
+        | Command::Theme => 100,
+    }
+}
+
 /// What the last line offers at `place`.
 pub(crate) fn hints(place: Place, read_only: bool) -> impl Iterator<Item = &'static Binding> {
-    BINDINGS.iter().filter(move |b| b.hint.is_some() && b.places.contains(&place) && !(read_only && b.acts))
+    // In the overview there is nowhere to go back to.
+    let idle = move |b: &Binding| b.command == Command::Back && place == Place::Overview;
+    BINDINGS.iter().filter(move |b| b.hint.is_some() && b.places.contains(&place) && !(read_only && b.acts) && !idle(b))
 }
 
 #[cfg(test)]

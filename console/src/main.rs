@@ -62,7 +62,8 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (None, true) => Some(Recording::parse(DEMO).context("the demo")?),
         (None, false) => None,
     };
-    if !args.snapshot && !(std::io::stdout().is_terminal() && std::io::stdin().is_terminal()) {
+    let terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    if !terminal && !args.snapshot {
         bail!("this is not a terminal; --snapshot prints one screen as text");
     }
     let (to, messages) = sync_channel(MESSAGES_MAX);

@@ -83,8 +83,9 @@ fn rule(theme: Theme, title: Vec<Span<'static>>, remark: &str, columns: usize) -
     let mut line = Line::from(Span::styled("── ", faint));
     line.spans.extend(title);
     line.push_span(Span::raw(" "));
-    let remark = text::fit(remark, columns.saturating_sub(line.width() + 5));
-    let tail = if remark.is_empty() { 0 } else { width(&remark) + 4 };
+    // Half a remark says nothing.
+    let tail = width(remark) + 4;
+    let tail = if remark.is_empty() || line.width() + tail > columns { 0 } else { tail };
     line.push_span(Span::styled("─".repeat(columns.saturating_sub(line.width() + tail)), faint));
     if tail > 0 {
         line.push_span(Span::styled(format!(" {remark} ──"), faint));

@@ -153,7 +153,7 @@ fn words(kind: &EventKind) -> String {
         EventKind::Reload { report } => {
             let changed = report.virtual_clusters.iter().filter(|c| c.action != ReloadAction::Unchanged).count() as u64;
             let mut text = format!(
-                "reload by {} {} in {}: generation {}, {}",
+                "reload by {}: {}, after {}, generation {}, {} changed",
                 report.trigger,
                 report.outcome,
                 format::latency(report.duration_ms.saturating_mul(1_000)),
@@ -167,7 +167,7 @@ fn words(kind: &EventKind) -> String {
             text
         }
         EventKind::Disconnects { window_ms, causes, .. } => {
-            let all = causes.values().sum();
+            let all = causes.values().copied().fold(0, u64::saturating_add);
             let causes: Vec<_> = causes.iter().map(|(cause, n)| format!("{n} {}", cause.replace('_', " "))).collect();
             let window = format::duration(*window_ms);
             format!("{} closed in {window}: {}", format::things(all, "connection"), causes.join(", "))

@@ -317,9 +317,8 @@ fn outcome(mut answer: Response<Body>) -> Outcome {
         .and_then(|value| serde_json::from_value::<ReloadReport>(value).ok());
     if status.is_success() {
         Outcome::Done { report, text: said(&body) }
-    } else if status == StatusCode::METHOD_NOT_ALLOWED || status == StatusCode::NOT_IMPLEMENTED {
-        Outcome::NotOffered
-    } else if status == StatusCode::NOT_FOUND && said(&body).is_empty() {
+    } else if not_offered(status) && (status != StatusCode::NOT_FOUND || said(&body).is_empty()) {
+        // A 404 that says something is about the virtual cluster, not about the action.
         Outcome::NotOffered
     } else {
         Outcome::Refused { status: status.as_u16(), report, text: said(&body) }
@@ -357,6 +356,7 @@ fn said(body: &[u8]) -> String {
 }
 
 /// An error of the client in the words of an operator.
+#[expect(clippy::wildcard_enum_match_arm, reason = "other libraries' errors, each with words of its own")]
 fn why(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Io(error) => match error.kind() {

@@ -1,11 +1,11 @@
 //! What keys do in a dialog.
+#![expect(clippy::wildcard_enum_match_arm, reason = "a keyboard has many keys that mean nothing here")]
 
+use kroxy_core::status::Severity;
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 use crate::model::{Action, Effect, Model, Outcome, Overlay, ReloadStage};
 use crate::view;
-
-use kroxy_core::status::Severity;
 
 /// The word that a shutdown wants typed.
 pub(crate) const SHUTDOWN_WORD: &str = "shutdown";

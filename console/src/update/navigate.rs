@@ -202,6 +202,7 @@ fn ask(model: &mut Model, command: Command) -> Vec<Effect> {
 }
 
 /// A key while a line of text is typed.
+#[expect(clippy::wildcard_enum_match_arm, reason = "a keyboard has many keys that mean nothing here")]
 fn input(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
     let Some(mut input) = model.input.take() else { return Vec::new() };
     match key.code {

@@ -68,9 +68,9 @@ fn head(model: &Model, row: &Row<'_>, lines: usize, scroll: usize, room: usize, 
 /// All lines for that many columns.
 fn content(model: &Model, row: &Row<'_>, columns: usize) -> Vec<Line<'static>> {
     let side_by_side = match columns {
-        0..130 => 1,
-        130..190 => 2,
-        190.. => 3,
+        0..145 => 1,
+        145..219 => 2,
+        219.. => 3,
     };
     let wide = (columns - GAP.min(columns) * (side_by_side - 1)) / side_by_side;
     let groups = groups(model, row, wide, side_by_side);

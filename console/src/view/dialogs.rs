@@ -144,7 +144,8 @@ fn question(model: &Model, action: &Action) -> (String, Tone, Vec<String>) {
 fn shutdown_question(model: &Model) -> Vec<String> {
     let proxy = model.proxy();
     let clusters = proxy.status.as_ref().map_or(0, |status| status.virtual_clusters.len()) as u64;
-    let connections = proxy.status.iter().flat_map(|s| &s.virtual_clusters).map(|c| c.connections).sum();
+    let each = proxy.status.iter().flat_map(|s| &s.virtual_clusters).map(|c| c.connections);
+    let connections = each.fold(0, u64::saturating_add);
     vec![
         format!("The proxy at {} drains everything and ends.", proxy.url),
         format!(
@@ -249,7 +250,7 @@ fn outcome_words(outcome: ReloadOutcome) -> (&'static str, Tone, &'static str) {
 
 fn action_words(action: ReloadAction) -> (&'static str, Tone) {
     match action {
-        ReloadAction::Unchanged => ("  same", Tone::Faint),
+        ReloadAction::Unchanged => ("· same", Tone::Faint),
         ReloadAction::Live => ("~ live", Tone::Good),
         ReloadAction::Drain => ("◐ drain", Tone::Warn),
         ReloadAction::Add => ("+ add", Tone::Busy),

@@ -60,19 +60,23 @@ fn tabs(model: &Model, columns: usize) -> Line<'static> {
 fn identity(model: &Model, columns: usize) -> Line<'static> {
     let proxy = model.proxy();
     let style = |tone| model.theme.style(tone);
-    let mut left = vec![Piece::new(90, " kroxy", style(Tone::Heading))];
+    let mut left = Vec::new();
     if let Some(status) = &proxy.status {
+        let name = Span::styled("kroxy", style(Tone::Heading));
+        let version = Span::styled(format!(" {}", fit(&status.version, 14)), style(Tone::Faint));
+        left.push(Piece::of(90, vec![name, version]));
         let (symbol, tone) = theme::proxy(status.proxy.state);
-        left.push(Piece::new(30, fit(&status.version, 14), style(Tone::Faint)));
         left.push(Piece::new(80, format!("{symbol} {}", status.proxy.state), style(tone)));
         left.push(Piece::new(60, format!("up {}", format::duration(status.proxy.uptime_ms)), style(Tone::Plain)));
         let configuration = &status.configuration;
         let digest: String = configuration.digest.chars().take(8).collect();
-        left.push(Piece::new(50, format!("generation {}", configuration.generation), style(Tone::Plain)));
-        left.push(Piece::new(40, format!("digest {digest}"), style(Tone::Faint)));
+        let generation = Span::styled(format!("generation {}", configuration.generation), style(Tone::Plain));
+        let digest = Span::styled(format!(" {digest}"), style(Tone::Faint));
+        left.push(Piece::of(50, vec![generation, digest]));
         left.push(Piece::new(10, fit(&proxy.url, 60), style(Tone::Faint)));
         left.push(Piece::new(5, format!("process {}", status.proxy.process_id), style(Tone::Faint)));
     } else {
+        left.push(Piece::new(90, "kroxy", style(Tone::Heading)));
         left.push(Piece::new(60, fit(&proxy.url, 60), style(Tone::Plain)));
     }
     let (symbol, word, tone) = liveness(model);
@@ -83,9 +87,9 @@ fn identity(model: &Model, columns: usize) -> Line<'static> {
     right.push(Piece::new(70, format!("{symbol} {word}"), style(tone)));
     let at = proxy.status.as_ref().map(|status| format::clock(status.at_unix_ms));
     if let Some(at) = at {
-        right.push(Piece::new(65, format!("{at} "), style(Tone::Faint)));
+        right.push(Piece::new(65, at, style(Tone::Faint)));
     }
-    spread(left, right, 2, columns)
+    margin(spread(left, right, 2, columns.saturating_sub(2)))
 }
 
 fn liveness(model: &Model) -> (&'static str, &'static str, Tone) {
@@ -99,7 +103,7 @@ fn liveness(model: &Model) -> (&'static str, &'static str, Tone) {
     match (&proxy.feed, &proxy.events) {
         (Feed::Connecting { .. }, _) => ("◌", "connecting", Tone::Busy),
         (Feed::Silent { .. }, _) => ("✗", "stale", Tone::Bad),
-        (Feed::Answering { .. }, _) if model.playing => ("▸", "recording", Tone::Accent),
+        (Feed::Answering { .. }, _) if model.playing => ("▸", "replay", Tone::Accent),
         (Feed::Answering { .. }, EventsFeed::Live) => ("●", "live", Tone::Good),
         (Feed::Answering { .. }, EventsFeed::Connecting | EventsFeed::NotOffered | EventsFeed::Lost(_)) => {
             ("●", "polling", Tone::Good)
@@ -121,7 +125,7 @@ fn summary(model: &Model, columns: usize) -> Line<'static> {
         (count(|c| c == Condition::Serving || troubled(c)), Condition::Serving, "serving", 94),
         (count(|c| c == Condition::Unknown), Condition::Unknown, "unknown", 89),
     ];
-    let mut left = vec![Piece::new(20, " virtual clusters", style(Tone::Faint))];
+    let mut left = vec![Piece::new(20, "virtual clusters", style(Tone::Faint))];
     for (number, condition, word, rank) in groups {
         if number > 0 {
             let (symbol, tone) = theme::condition(condition);
@@ -138,9 +142,8 @@ fn summary(model: &Model, columns: usize) -> Line<'static> {
         } else {
             right.push(Piece::new(30, "0 err/s", style(Tone::Faint)));
         }
-        right.push(Piece::new(0, "", style(Tone::Plain)));
     }
-    spread(left, right, 2, columns)
+    margin(spread(left, right, 2, columns.saturating_sub(2)))
 }
 
 fn troubled(condition: Condition) -> bool {
@@ -190,6 +193,13 @@ fn proxy_banner(status: &Status) -> Option<(Tone, String)> {
     status.configuration.reloading.then(|| (Tone::Busy, "◌ a reload is running".to_owned()))
 }
 
+/// A line that does not stick to the edge of the terminal.
+fn margin(line: Line<'static>) -> Line<'static> {
+    let mut margin = Line::from(" ");
+    margin.spans.extend(line.spans);
+    margin
+}
+
 /// The last line.
 pub(crate) fn footer(model: &Model, columns: usize) -> Line<'static> {
     let style = |tone| model.theme.style(tone);
@@ -217,25 +227,20 @@ pub(crate) fn footer(model: &Model, columns: usize) -> Line<'static> {
     }
     let several = model.proxies().len() > 1;
     let mut pieces = Vec::new();
-    for (n, binding) in keys::hints(place(&model.screen), model.read_only).enumerate() {
+    for binding in keys::hints(place(&model.screen), model.read_only || model.playing) {
         let Some(hint) = binding.hint else { continue };
         let key = if binding.command == keys::Command::Up { "↑↓" } else { binding.label };
-        // Help and quit stay to the last.
-        let rank = match binding.command {
-            keys::Command::Help => 250,
-            keys::Command::Quit => 249,
-            _ => 200_u8.saturating_sub(n as u8),
-        };
         let key = Span::styled(key, style(Tone::Accent));
-        pieces.push(Piece::of(rank, vec![key, Span::styled(format!(" {hint}"), style(Tone::Faint))]));
+        pieces.push(Piece::of(
+            keys::worth(binding.command),
+            vec![key, Span::styled(format!(" {hint}"), style(Tone::Faint))],
+        ));
     }
     if several {
         let key = Span::styled("Tab", style(Tone::Accent));
-        pieces.push(Piece::of(201, vec![key, Span::styled(" proxy", style(Tone::Faint))]));
+        pieces.push(Piece::of(180, vec![key, Span::styled(" proxy", style(Tone::Faint))]));
     }
-    let mut line = Line::from(" ");
-    line.spans.extend(spread(pieces, Vec::new(), 2, columns.saturating_sub(1)).spans);
-    line
+    margin(spread(pieces, Vec::new(), 2, columns.saturating_sub(2)))
 }
 
 /// The end of `text`: where one types, one wants to see what one types.

@@ -37,7 +37,10 @@ const WORDS: &[(&str, &str)] = &[
     ),
     ("API", "kind of Kafka request, such as Fetch or Produce"),
     ("client.id", "the name that a client gives itself"),
-    ("live, polling", "events come by a stream, or the status is asked for every second"),
+    (
+        "live, polling",
+        "events come by a stream, or the status is asked for every second; replay: a recording is played",
+    ),
     ("stale", "the proxy does not answer: what is shown is old"),
     ("-", "not known, or about no cluster"),
     ("times", "are in UTC, by the proxy's clock"),

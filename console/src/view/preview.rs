@@ -28,10 +28,10 @@ pub(crate) fn lines(model: &Model, row: &Row<'_>, area: Rect) -> Vec<Line<'stati
     head.push(Span::styled(format!(" {symbol} {} for {age}", state_word(row)), style(tone)));
     let mut lines = vec![rule(model.theme, head, "Enter: detail", columns)];
     if row.cluster.state == ClusterState::Failed {
-        lines.extend(reason(model, row, columns, usize::from(area.height.saturating_sub(2))));
-    } else {
-        lines.extend(traffic(model, row, columns));
+        lines.extend(reason(model, row, columns, usize::from(area.height.min(HEIGHT).saturating_sub(1))));
+        return lines;
     }
+    lines.extend(traffic(model, row, columns));
     if let Some(transition) = row.cluster.last_transitions.last() {
         lines.truncate(usize::from(area.height.saturating_sub(1)));
         lines.push(last(model, transition, columns));
@@ -66,7 +66,7 @@ fn traffic(model: &Model, row: &Row<'_>, columns: usize) -> Vec<Line<'static>> {
     let bad = unreachable(cluster).count();
     let errors = row.rates.map_or(0.0, |rates| rates.errors);
     let facts: [Vec<Span<'static>>; 4] = [
-        latency(model, "latency added  ", cluster.latency.proxy),
+        latency(model, "latency added   ", cluster.latency.proxy),
         latency(model, "latency upstream", cluster.latency.upstream),
         vec![
             Span::styled(format!("{} in flight", format::count(cluster.in_flight)), style(Tone::Plain)),
@@ -78,7 +78,7 @@ fn traffic(model: &Model, row: &Row<'_>, columns: usize) -> Vec<Line<'static>> {
                 style(if errors > 0.0 { Tone::Warn } else { Tone::Plain }),
             ),
             Span::styled(
-                format!(", {} of {} upstream reached", nodes - bad, format::things(nodes as u64, "node")),
+                format!(", {} of {} reached", nodes - bad, format::things(nodes as u64, "upstream node")),
                 style(if bad > 0 { Tone::Warn } else { Tone::Plain }),
             ),
         ],

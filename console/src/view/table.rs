@@ -13,7 +13,7 @@ use crate::theme::{self, Tone};
 /// Columns before the name: the mark of the selection, the symbol, a space.
 const MARGIN: usize = 3;
 /// A name has at least this much room, and no more than [`NAME_MAX`] where others want some.
-const NAME_MIN: usize = 13;
+const NAME_MIN: usize = 14;
 const NAME_MAX: usize = 32;
 /// A sparkline of fewer columns says nothing.
 const SPARK_MIN: usize = 12;
@@ -42,7 +42,7 @@ const fn spec(col: Col) -> (&'static str, usize, u8) {
         Col::State => ("state", 12, 99),
         Col::Age => ("for", 7, 90),
         Col::Connections => ("conns", 5, 88),
-        Col::Requests => ("req/s", 6, 87),
+        Col::Requests => ("req/s", 5, 87),
         Col::InFlight => ("flight", 6, 86),
         Col::BytesOut => ("out/s", 7, 85),
         Col::BytesIn => ("in/s", 7, 84),
@@ -117,14 +117,26 @@ impl Columns {
         let on_name = by == SortBy::Name;
         let mut line = Line::from(Span::raw(" ".repeat(MARGIN)));
         let style = if on_name { lit } else { plain };
-        line.push_span(Span::styled(left(&marked("virtual cluster", on_name), self.name), style));
+        line.push_span(Span::styled(
+            left(&marked(if self.name > 15 { "virtual cluster" } else { "cluster" }, on_name), self.name),
+            style,
+        ));
         for (col, columns) in &self.cols {
             let on = sorts(*col) == Some(by);
             let title = marked(spec(*col).0, on);
             let text = match col {
                 Col::State | Col::SparkRequests | Col::SparkOut => left(&title, *columns),
                 // The mark may stand in the gap before the column.
-                _ => right(&title, *columns + usize::from(on && width(&title) > *columns)),
+                Col::Age
+                | Col::Connections
+                | Col::InFlight
+                | Col::Requests
+                | Col::BytesIn
+                | Col::BytesOut
+                | Col::P50
+                | Col::P99
+                | Col::Errors
+                | Col::Nodes => right(&title, *columns + usize::from(on && width(&title) > *columns)),
             };
             line.push_span(" ".repeat((columns + 1).saturating_sub(width(&text))));
             line.push_span(Span::styled(text, if on { lit } else { plain }));

@@ -25,7 +25,7 @@ pub(super) fn reason(model: &Model, cluster: &ClusterStatus, columns: usize) -> 
     let reason = cluster.reason.as_ref()?;
     let mut lines = Vec::new();
     for (depth, cause) in reason.iter().enumerate() {
-        let indent = 3 + 2 * depth.min(6);
+        let indent = 5 + 2 * depth.min(6);
         for (n, part) in wrap(cause, columns.saturating_sub(indent + 2)).into_iter().enumerate() {
             let mark = match (depth, n) {
                 (0, 0) => "✗ ",
@@ -75,7 +75,9 @@ pub(super) fn drain(model: &Model, cluster: &ClusterStatus, columns: usize) -> O
 
 /// The diagram.
 pub(super) fn lifecycle(model: &Model, cluster: &ClusterStatus, columns: usize) -> Section {
-    let lines = diagram::lines(model.theme, cluster.state, cluster.last_transitions.last(), columns);
+    let drawn = diagram::lines(model.theme, cluster.state, cluster.last_transitions.last(), columns);
+    let margin = if columns >= diagram::COLUMNS + 2 { "  " } else { "" };
+    let lines = drawn.into_iter().map(|line| shifted(margin, line)).collect();
     let remark = format!("since {}, generation {}", format::timestamp(cluster.since_unix_ms), cluster.generation);
     Section { title: "lifecycle", remark, lines }
 }
@@ -105,7 +107,13 @@ fn transition_lines(model: &Model, transition: &ClusterTransition, now: u64, col
         Span::styled(format!("{from} → "), style(Tone::Faint)),
         Span::styled(format!("{symbol} {}{why}", transition.to), style(tone)),
     ])];
-    for part in wrap(&format::chain(&transition.cause), columns.saturating_sub(14)) {
+    let cause = format::chain(&transition.cause);
+    let beside = columns.saturating_sub(lines[0].width() + 2);
+    if crate::view::text::width(&cause) <= beside {
+        lines[0].push_span(Span::styled(format!("  {}", fit(&cause, beside)), style(Tone::Faint)));
+        return lines;
+    }
+    for part in wrap(&cause, columns.saturating_sub(14)) {
         lines.push(Line::styled(format!("            {part}"), style(Tone::Faint)));
     }
     lines
@@ -121,7 +129,7 @@ pub(super) fn traffic(model: &Model, row: &Row<'_>, columns: usize) -> Section {
         graph(model, row, "errors", |r| r.errors, |v| format!("{} err/s", format::rate(v)), Tone::Bad, wide),
     ]
     .into_iter()
-    .map(indented)
+    .map(|line| shifted("  ", line))
     .collect();
     let cluster = row.cluster;
     let mut added = vec![Span::raw("   ")];
@@ -147,8 +155,8 @@ pub(super) fn traffic(model: &Model, row: &Row<'_>, columns: usize) -> Section {
     Section { title: "traffic", remark: "one bar a second, scaled to the highest".to_owned(), lines }
 }
 
-fn indented(line: Line<'static>) -> Line<'static> {
-    let mut spans = vec![Span::raw("  ")];
+fn shifted(margin: &'static str, line: Line<'static>) -> Line<'static> {
+    let mut spans = vec![Span::raw(margin)];
     spans.extend(line.spans);
     Line::from(spans)
 }
