@@ -13,6 +13,7 @@ import (
 type saramaLibrary struct {
 	options
 	config   *sarama.Config
+	client   sarama.Client
 	admin    sarama.ClusterAdmin
 	producer sarama.AsyncProducer
 	start    time.Time
@@ -49,11 +50,15 @@ func newSarama(o options) (library, error) {
 	if o.variant == "transactional" {
 		c.Producer.Transaction.ID = fmt.Sprintf("txn-%d", time.Now().UnixNano())
 	}
-	admin, err := sarama.NewClusterAdmin(o.bootstrap, c)
+	client, err := sarama.NewClient(o.bootstrap, c)
 	if err != nil {
 		return nil, err
 	}
-	return &saramaLibrary{options: o, config: c, admin: admin, start: time.Now()}, nil
+	admin, err := sarama.NewClusterAdminFromClient(client)
+	if err != nil {
+		return nil, err
+	}
+	return &saramaLibrary{options: o, config: c, client: client, admin: admin, start: time.Now()}, nil
 }
 
 func (s *saramaLibrary) create(_ context.Context, topic string, maxMessageBytes int) error {
@@ -66,6 +71,11 @@ func (s *saramaLibrary) describe(_ context.Context, topic string) (int, error) {
 	found, err := s.admin.DescribeTopics([]string{topic})
 	if err != nil || len(found) != 1 {
 		return 0, err
+	}
+	for p := range int32(partitions) {
+		if _, err := s.client.GetOffset(topic, p, sarama.OffsetNewest); err != nil {
+			return 0, err
+		}
 	}
 	return len(found[0].Partitions), nil
 }
