@@ -29,7 +29,6 @@ func newSarama(o options) (library, error) {
 	c.Producer.Retry.Max = 100
 	c.Metadata.Retry.Max = 100 // without a leader it drops records, so it must look for one as long as a broker may be away
 	c.Consumer.Offsets.Initial = sarama.OffsetOldest
-	c.Consumer.Offsets.AutoCommit.Enable = false
 	c.Consumer.IsolationLevel = sarama.ReadCommitted
 	if o.sasl != "" {
 		if o.sasl != sarama.SASLTypePlaintext { // its SCRAM wants an implementation from outside
@@ -169,8 +168,10 @@ func (s *saramaLibrary) read(ctx context.Context, topic, group string, each func
 	go again(ctx, func() error { // it returns after each rebalance, and whenever a broker is away
 		return errors.Join(g.Consume(ctx, []string{topic}, r), errors.New("once more"))
 	})
-	defer g.Close()
-	defer cancel()
+	defer func() {
+		cancel()
+		_ = g.Close() // its errors show in what is committed
+	}()
 	for {
 		select {
 		case <-ctx.Done():
@@ -183,8 +184,7 @@ func (s *saramaLibrary) read(ctx context.Context, topic, group string, each func
 			}
 			got.session.MarkMessage(m, "")
 			if last {
-				got.session.Commit()
-				return nil
+				return nil // what is marked is committed every second and, with repetitions, on closing
 			}
 		}
 	}
