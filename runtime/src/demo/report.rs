@@ -103,7 +103,7 @@ impl<W: Write> Screen<W> {
         ];
         if let Some(admin) = admin {
             lines.push(("the proxy's view", format!("curl -s http://{admin}/api/v1/status")));
-            lines.push(("the same, live", format!("kroxy-console http://{admin}")));
+            lines.push(("the same, live", format!("kroxy-console --connect http://{admin}")));
         }
         for (what, command) in lines {
             writeln!(self.out, "  {what:<18}{command}")?;
