@@ -24,9 +24,9 @@ fn seeds_10_to_19_are_clean() {
     play(10..20);
 }
 
-/// Plans that once showed a bug.
+/// Plans that once failed, through kroxy's fault or the simulation's.
 #[test]
-fn plans_that_found_something_stay_clean() {
+fn plans_that_once_failed_stay_clean() {
     let plans = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/plans");
     let mut files: Vec<_> =
         std::fs::read_dir(plans).expect("the plans are there").map(|f| f.expect("a file").path()).collect();
