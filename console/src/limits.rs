@@ -28,7 +28,7 @@ pub(crate) const ERROR_CHARS_MAX: usize = 2_000;
 /// How often the status is asked for where nothing happens.
 pub(crate) const POLL_EVERY: Duration = Duration::from_millis(1_000);
 /// Events make the next poll come sooner, but never sooner than this.
-pub(crate) const POLL_GAP_MIN: Duration = Duration::from_millis(250);
+pub(crate) const POLL_GAP_MIN: Duration = Duration::from_millis(500);
 /// After a failed attempt the next one waits this long, then twice as long, and so on.
 pub(crate) const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 /// No wait is longer: a proxy that returns is seen within this.
@@ -47,7 +47,7 @@ pub(crate) const EVENTS_SILENCE_MAX: Duration = Duration::from_secs(60);
 pub(crate) const STALE_AFTER_MS: u64 = 3_500;
 /// How long the result of an action stays in the last line.
 pub(crate) const NOTICE_MS: u64 = 8_000;
-/// The screen is drawn at most this often.
-pub(crate) const FRAME_GAP_MIN: Duration = Duration::from_millis(100);
+/// News are drawn at most this often: nobody reads figures faster, and a console left open all day should cost nothing.
+pub(crate) const FRAME_GAP_MIN: Duration = Duration::from_millis(200);
 /// A key is answered on the screen within this.
 pub(crate) const KEY_FRAME_GAP_MIN: Duration = Duration::from_millis(16);

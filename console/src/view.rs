@@ -31,11 +31,9 @@ pub(crate) fn view(model: &Model, frame: &mut Frame<'_>) {
 
 /// Draws all of it into `area`.
 pub(crate) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
-    let body = body(model, area);
-    let head = Rect { height: body.y - area.y, ..area };
-    for (row, line) in header::lines(model, usize::from(area.width)).iter().enumerate() {
-        put(buf, head, row, line);
-    }
+    let header = header::lines(model, usize::from(area.width));
+    let body = below(header.len(), area);
+    put_all(buf, Rect { height: body.y - area.y, ..area }, &header);
     match &model.screen {
         Screen::Overview => overview::draw(model, body, buf),
         Screen::Detail { cluster, scroll } => detail::draw(model, cluster, *scroll, body, buf),
@@ -54,7 +52,10 @@ pub(crate) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
 
 /// What is left for the screen between the header and the last line.
 pub(crate) fn body(model: &Model, area: Rect) -> Rect {
-    let wanted = header::lines(model, usize::from(area.width)).len();
+    below(header::lines(model, usize::from(area.width)).len(), area)
+}
+
+fn below(wanted: usize, area: Rect) -> Rect {
     let foot = u16::from(area.height >= 3);
     // A low terminal keeps its rows for what the header is about.
     let most = if area.height < 10 { area.height / 4 } else { area.height / 2 };

@@ -154,15 +154,15 @@ impl Columns {
             Span::raw(" "),
             Span::styled(left(&row.cluster.name, self.name), style(if selected { Tone::Heading } else { Tone::Plain })),
         ]);
+        let mut used = MARGIN + self.name;
         for (col, columns) in &self.cols {
-            let room = self.width.saturating_sub(line.width() + 1);
-            if let Some(spans) = instead(model, row, *col, room) {
-                line.push_span(Span::raw(" "));
+            line.push_span(Span::raw(" "));
+            if let Some(spans) = instead(model, row, *col, self.width.saturating_sub(used + 1)) {
                 line.spans.extend(spans);
                 break;
             }
-            line.push_span(Span::raw(" "));
             line.push_span(cell(model, row, *col, *columns));
+            used += 1 + columns;
         }
         if selected {
             line.push_span(" ".repeat(self.width.saturating_sub(line.width())));
