@@ -1,6 +1,11 @@
 //! kroxy inside another program: `cargo run --example embedded -- proxy.ron`.
 
-use runtime::{clock::Clock, config, load, net::OsNet, proxy::{Proxy, Source}};
+use runtime::{
+    clock::Clock,
+    config, load,
+    net::OsNet,
+    proxy::{Proxy, Source},
+};
 use std::{path::PathBuf, process::ExitCode};
 
 #[tokio::main]
