@@ -1,5 +1,6 @@
 //! Stories of one connection, told by what goes in and what comes out; time is a column, in ms.
 
+mod draining;
 mod frames;
 mod hostile;
 mod properties;
