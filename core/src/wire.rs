@@ -177,8 +177,11 @@ pub fn produce_acks(api: &Api, version: i16, frame: &[u8]) -> Result<i16, Unread
     r.i16()
 }
 
-/// The name and version of its software that a client gives with `ApiVersions` from version 3 on (KIP-511).
-pub fn client_software<'a>(api: &Api, version: i16, frame: &'a [u8]) -> Result<Option<(&'a [u8], &'a [u8])>, Unread> {
+/// What a client says of itself: the name of its software, and its version.
+pub type Software<'a> = (&'a [u8], &'a [u8]);
+
+/// What a client says of its software with `ApiVersions` from version 3 on (KIP-511).
+pub fn client_software<'a>(api: &Api, version: i16, frame: &'a [u8]) -> Result<Option<Software<'a>>, Unread> {
     let mut r = request_body(api, version, frame)?;
     if version < 3 {
         return Ok(None);

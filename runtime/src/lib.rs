@@ -3,6 +3,7 @@
 //! It carries out what `kroxy-core` decides, over any [`net::Net`]: the operating system's, or a simulated one.
 
 mod admin;
+pub mod cli;
 pub mod clock;
 mod cluster;
 pub mod config;
@@ -11,6 +12,7 @@ pub mod demo;
 mod limits;
 mod listen;
 pub mod load;
+mod logging;
 pub mod metrics;
 pub mod net;
 pub mod proxy;

@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main(){}
+//! The command `kroxy`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    runtime::cli::main()
+}

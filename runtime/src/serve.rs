@@ -39,6 +39,13 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> io::Result<Ended> {
     }
 }
 
+/// Ends with the first SIGTERM or SIGINT; where signals cannot be received, at once.
+pub async fn asked_to_stop() {
+    if let Ok(mut signals) = Signals::new() {
+        signals.next().await;
+    }
+}
+
 /// The signals that stop a process.
 struct Signals {
     terminate: Signal,

@@ -27,8 +27,8 @@ impl Library {
     /// Each of them.
     pub const ALL: [Self; 4] = [Self::Librdkafka, Self::FranzGo, Self::Sarama, Self::Kafkajs];
 
-    /// Those whose promises hold while things change. kafkajs loses the order of records when leaders move, and mixes requests
-    /// into a repeated authentication, with Kafka itself as well.
+    /// Those whose promises hold everywhere. kafkajs repeats and reorders records of a transaction over several brokers, loses the
+    /// order when leaders move, and mixes requests into a repeated authentication: with Kafka itself as well.
     pub const STEADFAST: [Self; 3] = [Self::Librdkafka, Self::FranzGo, Self::Sarama];
 
     /// The SASL mechanisms that its client can use.

@@ -106,10 +106,11 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// Something is wrong with the value of a field, which is pointed at.
+    /// Something is wrong with the value of a field, which is pointed at; or with a default, where what lacks the field is
+    /// pointed at.
     pub(super) fn at(text: &str, path: &FieldPath, what: impl Into<String>) -> Self {
-        let problem = Self { path: path.clone(), what: what.into(), labels: Vec::new(), help: None };
-        problem.also(text, path, "here").with_help(hints::right(&path.names()))
+        let span = nearest(text, path);
+        Self::within(path, span, "here", what).with_help(hints::right(&path.names()))
     }
 
     /// Something is wrong at a place that may be no value.
@@ -117,9 +118,10 @@ impl Problem {
         Self { path: path.clone(), what: what.into(), labels: vec![(span, label.to_owned())], help: None }
     }
 
-    /// Points at another field as well. Where that has no place of its own (its value is a default), at what holds it.
+    /// Points at another field as well, unless that is not in the text because its value is a default.
     pub(super) fn also(mut self, text: &str, path: &FieldPath, label: &str) -> Self {
-        self.labels.push((point_at(text, path), label.to_owned()));
+        let span = locate(text, path).map(|found| first_line(text, found.value));
+        self.labels.extend(span.map(|span| (span, label.to_owned())));
         self
     }
 
@@ -159,12 +161,12 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The part of the text to point at for a field: of a value that takes several lines only its first.
-fn point_at(text: &str, path: &FieldPath) -> Range<usize> {
+/// The value of a field, or of the nearest field around it that is in the text; of several lines only the first.
+fn nearest(text: &str, path: &FieldPath) -> Range<usize> {
     match locate(text, path) {
         Some(found) => first_line(text, found.value),
         None if path.steps().is_empty() => 0..0,
-        None => point_at(text, &path.parent()),
+        None => nearest(text, &path.parent()),
     }
 }
 

@@ -4,6 +4,7 @@
 //! and those become [`Config`] or problems. Each problem knows its field, so its place in the text is found by walking the
 //! text along the field's path.
 
+mod describe;
 mod error;
 mod hints;
 mod locate;
@@ -12,6 +13,7 @@ mod raw;
 mod syntax;
 mod units;
 
+pub use describe::describe;
 pub use error::{ConfigError, Invalid, Problem};
 
 use kroxy_core::config::Config;

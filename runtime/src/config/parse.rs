@@ -52,7 +52,7 @@ impl Parser<'_> {
 
     fn admin(&mut self, bind: std::net::SocketAddr, path: &FieldPath) -> Admin {
         if !bind.ip().to_canonical().is_loopback() {
-            self.wrong(path, "the admin API has no access control yet, so it listens on loopback addresses only");
+            self.wrong(path, "the admin API has no access control, so it listens on loopback addresses only");
         }
         Admin { bind }
     }
@@ -157,6 +157,11 @@ impl Parser<'_> {
                 let gateway = |place: &usize| cluster(*at).field("gateways").place(*place).field("name");
                 (gateway(earlier), gateway(later), "give each gateway of a virtual cluster a name of its own")
             }
+            Conflict::SameAddress { earlier: ListenerOf::Admin, later, .. } => (
+                top.field("admin").field("bind"),
+                listener(later, clusters),
+                "choose another port here or in admin.bind, which is \"127.0.0.1:9190\" unless set",
+            ),
             Conflict::SameAddress { earlier, later, .. } => (
                 listener(earlier, clusters),
                 listener(later, clusters),

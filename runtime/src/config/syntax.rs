@@ -74,24 +74,44 @@ fn explain(text: &str, path: &FieldPath, code: &ron::Error, at: usize) -> Proble
             Problem::at(text, path, format!("there are {found} elements here, not {expected}"))
         }
         E::IntegerOutOfBounds => Problem::at(text, path, "this number is out of bounds"),
-        E::ExpectedString => mistyped(text, path, code, at, "text in quotes"),
-        E::ExpectedInteger => mistyped(text, path, code, at, "a whole number"),
-        E::ExpectedArray => mistyped(text, path, code, at, "a list in square brackets"),
-        E::ExpectedStructLike | E::ExpectedNamedStructLike(_) => {
-            mistyped(text, path, code, at, "something in parentheses")
-        }
-        E::ExpectedDifferentStructName { .. } => {
-            mistyped(text, path, code, at, "parentheses without a name before them")
-        }
+        E::ExpectedString => mistyped(text, path, at, "text in quotes"),
+        E::ExpectedInteger => mistyped(text, path, at, "a whole number"),
+        E::ExpectedArray => mistyped(text, path, at, "a list in square brackets"),
+        E::ExpectedStructLike | E::ExpectedNamedStructLike(_) => mistyped(text, path, at, "something in parentheses"),
+        E::ExpectedDifferentStructName { .. } => mistyped(text, path, at, "parentheses without a name before them"),
+        E::ExpectedIdentifier | E::SuggestRawIdentifier(_) => no_name(text, path, at),
         _ => grammatical(text, path, code, at), // ron's own enum, which may grow: its words will do
     }
 }
 
-/// A value of another type than the field's; or no value at all, where a comma or a bracket stands.
-fn mistyped(text: &str, path: &FieldPath, code: &ron::Error, at: usize, wanted: &str) -> Problem {
+/// A value of another type than the field's; or no value at all.
+fn mistyped(text: &str, path: &FieldPath, at: usize, wanted: &str) -> Problem {
+    let what = format!("this has to be {wanted}");
+    let right = hints::right(&path.names());
+    let span = token_at(text, at);
     match locate(text, path) {
-        Some(Located { value, .. }) if !value.is_empty() => Problem::at(text, path, format!("this has to be {wanted}")),
-        Some(_) | None => grammatical(text, path, code, at),
+        Some(Located { value, .. }) if !value.is_empty() => Problem::at(text, path, what),
+        Some(_) | None if at >= text.trim_end().len() => {
+            let what = format!("the file ends where there has to be {wanted}");
+            Problem::within(path, span, "here", what).with_help(right)
+        }
+        Some(_) | None if text[at..].starts_with([')', ']', '}', ',']) => {
+            let what = format!("before this there has to be {wanted}, or another bracket");
+            Problem::within(path, span, "here", what).with_help(right)
+        }
+        Some(_) | None => Problem::within(path, span, "here", what).with_help(right),
+    }
+}
+
+/// No name where there has to be one: the name of a field within `path`, or the value at `path` itself.
+fn no_name(text: &str, path: &FieldPath, at: usize) -> Problem {
+    let wanted = "a name without quotes";
+    match locate(text, path) {
+        Some(Located { value, .. }) if value.start < at && text[value.start..].starts_with('(') => {
+            let what = format!("this has to be {wanted}");
+            Problem::within(path, token_at(text, at), "here", what).with_help(Some("a field is `name: value`"))
+        }
+        Some(_) | None => mistyped(text, path, at, wanted),
     }
 }
 
@@ -99,32 +119,29 @@ fn mistyped(text: &str, path: &FieldPath, code: &ron::Error, at: usize, wanted: 
 fn grammatical(text: &str, path: &FieldPath, code: &ron::Error, at: usize) -> Problem {
     use ron::Error as E;
     let (what, general) = match code {
-        E::Eof => ("the file ends too early".to_owned(), "a bracket is not closed"),
+        E::Eof => ("the file ends too early", "a bracket is not closed"),
         E::ExpectedComma => (
-            "there is something between this and the value before it, or too much in it".to_owned(),
-            "fields and elements are separated by commas, and text stands in quotes",
+            "this does not belong to what stands before it",
+            "fields and elements are separated by commas, text stands in quotes, and every quote is closed",
         ),
-        E::ExpectedStringEnd => ("this text never ends".to_owned(), "a quote is missing at the end of the text"),
-        E::ExpectedMapColon => ("there is no colon".to_owned(), "a field is `name: value`"),
-        E::TrailingCharacters => (
-            "there is something behind the end of the configuration".to_owned(),
-            "everything stands in one pair of parentheses",
-        ),
+        E::ExpectedStringEnd => ("this text never ends", "a quote is missing at its end"),
+        E::ExpectedMapColon => ("there has to be a colon before this", "a field is `name: value`"),
+        E::TrailingCharacters => {
+            ("the configuration has ended before this", "everything stands in one pair of parentheses")
+        }
         E::ExpectedStructLikeEnd => {
-            ("a closing `)` is missing".to_owned(), "a bracket is not closed, or closed by the wrong one")
+            ("there has to be a closing `)` before this", "is there a bracket too few, or a value too many?")
         }
         E::ExpectedArrayEnd => {
-            ("a closing `]` is missing".to_owned(), "a bracket is not closed, or closed by the wrong one")
+            ("there has to be a closing `]` before this", "is there a bracket too few, or a value too many?")
         }
         other => {
-            (lower_first(&other.to_string()), "this is not RON: see https://github.com/ron-rs/ron/wiki/Specification")
+            let help = "this is not RON: see https://github.com/ron-rs/ron/wiki/Specification";
+            return Problem::within(path, token_at(text, at), "here", lower_first(&other.to_string()))
+                .with_help(Some(help));
         }
     };
-    let help = match hints::right(&path.names()) {
-        Some(right) if !path.steps().is_empty() => format!("{general}; {} is {right}", last_name(path)),
-        Some(_) | None => general.to_owned(),
-    };
-    Problem::within(path, token_at(text, at), "here", what).with_help(Some(help))
+    Problem::within(path, token_at(text, at), "here", what).with_help(Some(general))
 }
 
 fn unknown_field(text: &str, path: &FieldPath, found: &str, expected: &[&str], at: usize) -> Problem {
@@ -149,7 +166,7 @@ fn missing_field(text: &str, path: &FieldPath, field: &str) -> Problem {
         let opening = text[found.value.clone()].find('(').map_or(0, |i| i + 1);
         first_line(text, found.value.start..found.value.start + opening)
     });
-    Problem::within(&missing, bracket, &format!("`{field}` belongs in here"), "it is missing").with_help(help)
+    Problem::within(&missing, bracket, &format!("`{field}` belongs in here"), "this field is missing").with_help(help)
 }
 
 /// Whether the last step of a path is this field: an error at a field's name may be reported for what holds the field.

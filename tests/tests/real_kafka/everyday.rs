@@ -26,11 +26,12 @@ fn every_library_finds_leaders_and_coordinators_among_three_brokers() {
     let Some(turn) = asked_for("three_brokers") else { return };
     let cluster = Cluster::start(3, &[]);
     let proxy = Proxy::start(&turn, "three_brokers", &cluster, Listener::Plaintext);
-    for library in Library::ALL {
+    for library in Library::STEADFAST {
         for variant in ["idempotent", "transactional"] {
             Load::new(library, variant).with("--replication", 3).run(proxy.bootstrap());
         }
     }
+    Load::new(Library::Kafkajs, "acks-all").with("--replication", 3).run(proxy.bootstrap());
 }
 
 #[test]

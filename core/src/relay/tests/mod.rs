@@ -183,7 +183,7 @@ impl Pair {
 
     #[track_caller]
     pub(super) fn expect_action(&mut self, action: &Action) -> &mut Self {
-        assert_eq!(core::mem::take(&mut self.actions), [action.clone()]);
+        assert_eq!(core::mem::take(&mut self.actions).as_slice(), core::slice::from_ref(action));
         self
     }
 

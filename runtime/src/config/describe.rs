@@ -1,0 +1,110 @@
+//! What a configuration will do, in words.
+
+use super::units::{Size, Span};
+use kroxy_core::{
+    address::HostPort,
+    config::{Config, OnVirtualClusterFailure, Serve, VirtualCluster},
+    gateway::{Gateway, GatewayKind, NodeRange, PortPerBroker},
+};
+use std::fmt::Write;
+
+/// Columns of what stands in front of a line.
+const HEAD: usize = 18;
+
+/// Says what a configuration will do: where the proxy listens, what clients are told, and where each port leads.
+pub fn describe(config: &Config) -> String {
+    let mut out = String::new();
+    line(&mut out, "admin API", &format!("http://{}", config.admin().bind));
+    line(&mut out, "on failure", &on_failure(config.on_virtual_cluster_failure()));
+    for cluster in config.virtual_clusters() {
+        out.push('\n');
+        describe_cluster(&mut out, cluster);
+    }
+    let listeners: usize = config.virtual_clusters().iter().map(listeners).sum();
+    out.push('\n');
+    line(&mut out, "in all", &format!("{listeners} listeners for clients"));
+    out
+}
+
+fn line(out: &mut String, head: &str, text: &str) {
+    writeln!(out, "{head:<HEAD$} {text}").expect("a string takes whatever is written to it");
+}
+
+fn listeners(cluster: &VirtualCluster) -> usize {
+    cluster
+        .gateways
+        .iter()
+        .map(|gateway| match &gateway.kind {
+            GatewayKind::PortPerBroker(ports) => ports.ports().count(),
+        })
+        .sum()
+}
+
+fn on_failure(on_failure: OnVirtualClusterFailure) -> String {
+    let retry = on_failure.retry;
+    let pauses = format!("after pauses that grow from {} to {}", Span::from(retry.initial), Span::from(retry.cap));
+    let retries = match retry.max_retries {
+        Some(0) => None,
+        Some(n) => Some(format!("up to {n} times, {pauses}")),
+        None => Some(format!("for ever, {pauses}")),
+    };
+    match (on_failure.serve, retries) {
+        (Serve::None, None) => "when a virtual cluster fails, the proxy stops".to_owned(),
+        (Serve::None, Some(retries)) => {
+            format!("a failed virtual cluster is tried again {retries}; then the proxy stops")
+        }
+        (Serve::Remaining, None) => "when a virtual cluster fails, the others are served".to_owned(),
+        (Serve::Remaining, Some(retries)) => {
+            format!("a failed virtual cluster is tried again {retries}; the others are served all the while")
+        }
+    }
+}
+
+fn describe_cluster(out: &mut String, cluster: &VirtualCluster) {
+    line(out, "virtual cluster", cluster.name.as_str());
+    let servers: Vec<_> = cluster.upstream.bootstrap_servers.iter().map(ToString::to_string).collect();
+    let connect = Span::from(cluster.upstream.connect_timeout);
+    line(out, "  upstream", &format!("{} ({connect} to connect)", servers.join(", ")));
+    for gateway in &cluster.gateways {
+        describe_gateway(out, gateway);
+    }
+    let idle = cluster.idle_timeout.map_or_else(|| "none".to_owned(), |idle| Span::from(idle).to_string());
+    let (first, drain) = (Span::from(cluster.first_request_timeout), Span::from(cluster.drain_timeout));
+    line(out, "  timeouts", &format!("first request {first}, idle {idle}, drain {drain}"));
+    let limits = cluster.limits;
+    let frame = Size::from(limits.max_request_frame);
+    line(out, "  limits", &format!("requests of {frame}, {} connections", limits.max_connections));
+}
+
+fn describe_gateway(out: &mut String, gateway: &Gateway) {
+    let GatewayKind::PortPerBroker(ports) = &gateway.kind;
+    let bootstrap = HostPort::new(ports.advertised_host(), ports.bootstrap_port());
+    line(out, "  gateway", &format!("{}: clients have bootstrap.servers={bootstrap}", gateway.name));
+    let rows: Vec<_> = rows(ports).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
+    let (first, second) = (width(0), width(1));
+    for [listener, told, leads_to] in &rows {
+        line(out, "", &format!("{listener:<first$}  {told:<second$}  {leads_to}"));
+    }
+}
+
+/// The listeners of a gateway, what clients are told of them, and where they lead.
+fn rows(ports: &PortPerBroker) -> impl Iterator<Item = [String; 3]> {
+    let heads = ["listens on", "clients are told", "leads to"].map(str::to_owned);
+    let address = |host: &str, first: u16, last: u16| {
+        let first = HostPort::new(host, first);
+        if last == first.port { first.to_string() } else { format!("{first}-{last}") }
+    };
+    let bind = ports.bind().to_string();
+    let row = move |first: u16, last: u16, leads_to: String| {
+        [address(&bind, first, last), address(ports.advertised_host(), first, last), leads_to]
+    };
+    let bootstrap = row(ports.bootstrap_port(), ports.bootstrap_port(), "any node (bootstrap)".to_owned());
+    let nodes = ports.nodes().iter().map(move |NodeRange { ids, first_port }| {
+        let (first, last) = (ids.start(), ids.end());
+        let last_port = first_port + u16::try_from(last - first).expect("as many ports as there are ids");
+        let leads_to = if first == last { format!("node {first}") } else { format!("nodes {first}-{last}") };
+        row(*first_port, last_port, leads_to)
+    });
+    [heads, bootstrap].into_iter().chain(nodes)
+}
