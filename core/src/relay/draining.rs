@@ -43,7 +43,7 @@ impl Relay {
                 if self.ledger.is_empty() { Err(Cause::ClientClosed) } else { Ok(()) }
             }
             // Already on its way out.
-            State::Draining | State::Finishing { .. } | State::Closed { .. } => Ok(()),
+            State::Draining | State::Finishing { .. } | State::Flushing | State::Closed { .. } => Ok(()),
         }
     }
 
@@ -97,9 +97,18 @@ impl Relay {
     /// The client has had its time to close after our FIN. Records that are on their way may end it.
     pub(super) fn linger_ended(&mut self, now: Instant) -> Result<(), Cause> {
         if !matches!(self.requests, Requests::StreamingUnanswered { .. }) {
-            return Err(Cause::Drained);
+            return self.flush();
         }
         self.state = State::Finishing { deadline: now + limits::LINGER };
+        Ok(())
+    }
+
+    /// The client is done with: the connection is over once upstream could read all of it.
+    pub(super) fn flush(&mut self) -> Result<(), Cause> {
+        if !self.ledger.has_unanswered_behind_poll() {
+            return Err(Cause::Drained);
+        }
+        self.state = State::Flushing;
         Ok(())
     }
 

@@ -109,6 +109,11 @@ impl Ledger {
         self.owed.is_empty() && !self.late.is_empty() && !self.unanswered_behind_poll
     }
 
+    /// Whether upstream has yet to read a request that will not be answered, as far as can be told.
+    pub(super) const fn has_unanswered_behind_poll(&self) -> bool {
+        self.unanswered_behind_poll
+    }
+
     fn holds_poll(&self) -> bool {
         let is_poll = |owed: &Owed| match owed {
             Owed::Response(_, parked) => *parked != Parked::No,

@@ -14,6 +14,8 @@
 //!                               Closed(cause) ◄────────────────────────────────────────┘
 //! ```
 //!
+//! From Finishing it goes by way of Flushing where upstream cannot have read everything yet.
+//!
 //! What it is not: it opens no socket, knows no TLS, and decides nothing about other connections.
 
 mod cause;
@@ -125,6 +127,9 @@ enum State {
     /// Nothing is in flight and the client has our FIN: what crossed it is dropped, or forwarded where nobody waits for an
     /// answer.
     Finishing { deadline: Instant },
+    /// The client has closed, or had its time, but records of it stand behind a long poll that was cut short: a broker reads
+    /// them only when the poll is over. The drain's own limit is the deadline.
+    Flushing,
     /// The client will send no more, but answers are owed to it: it may only have closed its sending half.
     Leaving { deadline: Instant },
     /// Over.
@@ -186,7 +191,7 @@ impl Relay {
             Event::Connected => self.connected(),
             Event::ConnectFailed(why) => self.connect_failed(&why, now, plan),
             Event::Eof { leg, left } => self.eof(leg, left, now),
-            Event::Broke(..) if matches!(self.state, State::Finishing { .. }) => Err(Cause::Drained),
+            Event::Broke(..) if matches!(self.state, State::Finishing { .. } | State::Flushing) => Err(Cause::Drained),
             Event::Broke(Leg::Client, _) if matches!(self.state, State::Leaving { .. }) => Err(Cause::ClientLeft),
             Event::Broke(Leg::Client, why) => Err(Cause::ClientBroke(why)),
             Event::Broke(Leg::Upstream, why) => Err(Cause::UpstreamBroke(why)),
@@ -209,7 +214,7 @@ impl Relay {
                 Some(*deadline)
             }
             State::Open => idle,
-            State::Draining => None, // the cluster's drain has a deadline for all of them
+            State::Draining | State::Flushing => None, // the cluster's drain has a deadline for all of them
             State::Leaving { deadline } => earliest(Some(*deadline), idle),
             State::Closed { .. } => None,
         }
@@ -249,7 +254,11 @@ impl Relay {
                 self.state = State::Resolving { deadline: now + self.spec.resolve_timeout };
                 false
             }
-            State::Resolving { .. } | State::Dialing { .. } | State::Leaving { .. } | State::Closed { .. } => false,
+            State::Resolving { .. }
+            | State::Dialing { .. }
+            | State::Flushing
+            | State::Leaving { .. }
+            | State::Closed { .. } => false,
         }
     }
 
@@ -262,6 +271,7 @@ impl Relay {
             | State::Open
             | State::Draining
             | State::Finishing { .. }
+            | State::Flushing
             | State::Leaving { .. }
             | State::Closed { .. } => Ok(()),
         }
@@ -293,6 +303,7 @@ impl Relay {
             | State::Open
             | State::Draining
             | State::Finishing { .. }
+            | State::Flushing
             | State::Leaving { .. }
             | State::Closed { .. } => {}
         }
@@ -313,6 +324,7 @@ impl Relay {
             | State::Open
             | State::Draining
             | State::Finishing { .. }
+            | State::Flushing
             | State::Leaving { .. }
             | State::Closed { .. } => Ok(()),
         }
@@ -321,7 +333,9 @@ impl Relay {
     fn eof(&mut self, leg: Leg, left: usize, now: Instant) -> Result<(), Cause> {
         match (&self.state, leg) {
             (State::Closed { cause }, _) => Err(cause.clone()),
-            (State::Finishing { .. }, _) => Err(Cause::Drained),
+            (State::Finishing { .. } | State::Flushing, Leg::Upstream) => Err(Cause::Drained),
+            (State::Finishing { .. }, Leg::Client) => self.flush(),
+            (State::Flushing, Leg::Client) => Ok(()),
             (_, Leg::Upstream) => Err(Cause::UpstreamClosed),
             (State::Leaving { .. }, Leg::Client) => Ok(()),
             (_, Leg::Client) if left > 0 || self.requests.is_inside_frame() => Err(ClientMisbehaved::Truncated.into()),
@@ -359,6 +373,7 @@ impl Relay {
             | State::Dialing { .. }
             | State::Draining
             | State::Finishing { .. }
+            | State::Flushing
             | State::Closed { .. } => Ok(()),
         }
     }

@@ -91,6 +91,10 @@ impl Requests {
 
 impl Relay {
     pub(super) fn feed_requests(&mut self, input: &[u8], now: Instant, plan: &mut Plan) -> Result<(), Cause> {
+        if matches!(self.state, State::Flushing) {
+            plan.skip(input.len()); // it has had its time
+            return Ok(());
+        }
         loop {
             (plan.want, plan.blocked) = (0, false);
             while plan.consumed < input.len() {

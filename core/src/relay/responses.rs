@@ -56,7 +56,8 @@ impl Learn for Noting<'_> {
 
 impl Relay {
     pub(super) fn feed_responses(&mut self, input: &[u8], now: Instant, plan: &mut Plan) -> Result<(), Cause> {
-        if matches!(self.state, State::Finishing { .. }) {
+        let is_finishing = matches!(self.state, State::Finishing { .. } | State::Flushing);
+        if is_finishing && self.ledger.front_late().is_none() {
             plan.skip(input.len()); // the client is told nothing behind its FIN
             return Ok(());
         }
@@ -75,6 +76,9 @@ impl Relay {
         }
         if matches!(self.state, State::Leaving { .. }) && self.ledger.is_empty() {
             return Err(Cause::ClientClosed);
+        }
+        if matches!(self.state, State::Flushing) {
+            return self.flush();
         }
         self.finish_if_quiet(now, plan);
         Ok(())

@@ -289,9 +289,12 @@ fn a_request_that_names_more_than_can_be_answered_ends_the_connection() {
 #[test]
 fn records_behind_a_long_poll_keep_upstream_until_they_can_be_read() {
     let mut p = Pair::open(spec(), &fetch_of(1, 77, 5));
-    p.client(&produce(9, 2, 0, 10)).happens(Event::Drain).reached(Leg::Client);
+    p.client(&produce(9, 2, 0, 10)).expect_upstream(&produce(9, 2, 0, 10));
+    p.happens(Event::Drain).reached(Leg::Client);
     p.expect_action(&Action::Finish);
+    p.at(10).eof(Leg::Client).expect_nothing();
     assert!(!p.relay.leaves_only_long_polls(), "a broker reads the records only when the poll is over");
+    p.at(20).upstream(&fetch_ok(1, 100, &[])).expect_client(&[]).expect_closed("drained");
     let mut p = Pair::open(spec(), &produce(9, 1, 0, 10));
     p.client(&fetch_of(2, 77, 5)).happens(Event::Drain);
     assert!(p.relay.leaves_only_long_polls(), "the records stand before the poll");
