@@ -19,7 +19,7 @@ use std::{
 mod tests;
 
 const LONG_ABOUT: &str = "\
-kroxy is a proxy for the Kafka protocol. Clients connect to it as if it were a Kafka cluster, and see its addresses in
+kroxy is a proxy for the Kafka protocol. Clients connect to it as if it were a Kafka cluster, and see its addresses in \
 place of the brokers' in every response. A \"virtual cluster\" is a Kafka cluster as clients see it through kroxy.";
 
 const EXAMPLES: &str = "\
@@ -41,7 +41,7 @@ Environment:
   NO_COLOR  no colours";
 
 const SERVE_AFTER: &str = "\
-The first SIGTERM or SIGINT stops it gracefully: no more connections are accepted, and what is in flight is finished
+The first SIGTERM or SIGINT stops it gracefully: no more connections are accepted, and what is in flight is finished \
 within each virtual cluster's drain_timeout. A second signal stops it at once (exit code 3).";
 
 /// A proxy for the Kafka protocol
@@ -51,13 +51,13 @@ pub struct Cli {
     #[command(subcommand)]
     command: Command,
     /// How the log looks; it goes to standard error
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(long, global = true, display_order = 100, value_enum, default_value_t, value_name = "FORMAT")]
     log_format: Format,
     /// Log every connection; twice, everything
-    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    #[arg(short, long, global = true, display_order = 101, action = ArgAction::Count, conflicts_with = "quiet")]
     verbose: u8,
     /// Log warnings and errors only
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, display_order = 102)]
     quiet: bool,
 }
 

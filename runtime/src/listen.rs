@@ -39,7 +39,7 @@ pub(crate) async fn reaches(told: &mut watch::Receiver<Stage>, stage: Stage) {
 
 /// A port that could not be bound.
 #[derive(Debug, thiserror::Error)]
-#[error("gateway \"{gateway}\" cannot listen on {address}: {cause}")]
+#[error("gateway {gateway} cannot listen on {address}")]
 pub(crate) struct BindError {
     gateway: String,
     address: SocketAddr,
@@ -176,9 +176,10 @@ async fn relay<N: Net>(
     stage: watch::Receiver<Stage>,
 ) {
     debug!("connection opened");
+    let cluster = around.cluster.name.clone();
     let cause = connection::relay(around, stream, stage).await;
     if cause.is_suspicious() {
-        info!(cause = cause.label(), peer = %registration.seen.peer, "connection closed: {cause}");
+        info!(%cluster, cause = cause.label(), peer = %registration.seen.peer, "connection closed: {cause}");
     } else {
         debug!(cause = cause.label(), "connection closed: {cause}");
     }

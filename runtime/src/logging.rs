@@ -59,7 +59,7 @@ pub(crate) fn start(format: Format, asked: Option<Verbosity>, usual: Verbosity) 
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_terminal);
     let started = match format {
         Format::Text => builder.with_target(false).try_init(),
-        Format::Json => builder.json().flatten_event(true).try_init(),
+        Format::Json => builder.json().flatten_event(true).with_current_span(false).try_init(), // it is the last of all spans
     };
     if let Err(e) = started {
         tracing::debug!("somebody else has set up the log: {e}");

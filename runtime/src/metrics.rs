@@ -11,8 +11,8 @@ use kroxy_core::{
     status::{ClusterState, ProxyState, Status},
 };
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
-    TextEncoder, histogram_opts, opts,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
 use std::{
     collections::BTreeMap,
@@ -34,6 +34,10 @@ const CLUSTER_STATES: [ClusterState; 5] = [
     ClusterState::Failed,
     ClusterState::Stopped,
 ];
+
+fn histogram(name: &str, help: &str, buckets: Vec<f64>) -> HistogramOpts {
+    HistogramOpts::new(name, help).buckets(buckets)
+}
 
 /// All metrics of one proxy.
 #[derive(Clone, Debug)]
@@ -71,18 +75,18 @@ impl Metrics {
         const API: &[&str] = &["virtual_cluster", "api"];
         let registry = Registry::new();
         let counter = |name: &str, help: &str, labels: &[&str]| {
-            let metric = IntCounterVec::new(opts!(name, help), labels).expect("a valid metric");
+            let metric = IntCounterVec::new(Opts::new(name, help), labels).expect("a valid metric");
             registry.register(Box::new(metric.clone())).expect("registered once");
             metric
         };
-        let connections = IntGaugeVec::new(opts!("kroxy_connections", "Client connections open now."), CLUSTER)
+        let connections = IntGaugeVec::new(Opts::new("kroxy_connections", "Client connections open now."), CLUSTER)
             .expect("a valid metric");
         registry.register(Box::new(connections.clone())).expect("registered once");
         let request_duration = HistogramVec::new(
-            histogram_opts!(
+            histogram(
                 "kroxy_request_duration_seconds",
                 "From the first byte of a request read to the last byte of its response decided, long polls included.",
-                LATENCY_BUCKETS.to_vec()
+                LATENCY_BUCKETS.to_vec(),
             ),
             API,
         )
@@ -98,7 +102,7 @@ impl Metrics {
         let states = STATE_BUCKETS.to_vec();
         Self {
             proxy_state: registered!(IntGaugeVec::new(
-                opts!("kroxy_proxy_state", "1 for the state that the proxy is in, 0 for the others."),
+                Opts::new("kroxy_proxy_state", "1 for the state that the proxy is in, 0 for the others."),
                 &["state"]
             )),
             startup_duration: registered!(Gauge::new(
@@ -106,18 +110,21 @@ impl Metrics {
                 "From startup() until the proxy was started."
             )),
             cluster_state: registered!(IntGaugeVec::new(
-                opts!(
+                Opts::new(
                     "kroxy_virtual_cluster_state",
                     "1 for the state that the virtual cluster is in, 0 for the others."
                 ),
                 &["virtual_cluster", "state"]
             )),
             cluster_since: registered!(GaugeVec::new(
-                opts!("kroxy_virtual_cluster_state_since_seconds", "Unix time at which the present state was entered."),
+                Opts::new(
+                    "kroxy_virtual_cluster_state_since_seconds",
+                    "Unix time at which the present state was entered."
+                ),
                 CLUSTER
             )),
             cluster_state_duration: registered!(HistogramVec::new(
-                histogram_opts!(
+                histogram(
                     "kroxy_virtual_cluster_state_duration_seconds",
                     "How long a state lasted, counted when it was left.",
                     states.clone()
@@ -130,7 +137,7 @@ impl Metrics {
                 &["virtual_cluster", "from", "to"],
             ),
             drain_duration: registered!(HistogramVec::new(
-                histogram_opts!("kroxy_drain_duration_seconds", "How long drains took.", LATENCY_BUCKETS.to_vec()),
+                histogram("kroxy_drain_duration_seconds", "How long drains took.", LATENCY_BUCKETS.to_vec()),
                 CLUSTER
             )),
             drain_connections: counter(
@@ -139,7 +146,7 @@ impl Metrics {
                 &["virtual_cluster", "outcome"],
             ),
             reloads: counter("kroxy_reload_total", "Reloads, by how they ended.", &["outcome"]),
-            reload_duration: registered!(Histogram::with_opts(histogram_opts!(
+            reload_duration: registered!(Histogram::with_opts(histogram(
                 "kroxy_reload_duration_seconds",
                 "How long reloads took.",
                 states
@@ -314,5 +321,90 @@ impl ClusterMetrics {
             APIS.iter().zip(&self.apis).filter_map(|(api, used)| Some((api, used.get()?.requests.get()))).collect();
         used.sort_by_key(|(api, requests)| (std::cmp::Reverse(*requests), api.key));
         used
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kroxy_core::{
+        api::ApiKey,
+        cluster::Reason,
+        relay::Asked,
+        reload::Digest,
+        status::{ClusterStatus, DrainReason, ReloadOutcome},
+        time::Instant,
+    };
+    use std::{fmt::Write, path::Path, time::Duration};
+
+    /// Metrics of which every family has been used once.
+    fn used() -> (Metrics, Status) {
+        let metrics = Metrics::new();
+        let cluster = metrics.cluster("orders");
+        let asked =
+            Asked { key: ApiKey::FETCH, version: 12, correlation_id: 1, request_bytes: 9, since: Instant::ZERO };
+        cluster.settle(&Exchange { asked, response_bytes: 5, done: Instant::ZERO, own: true });
+        cluster.disconnected("client_closed", 0);
+        let (from, to, lasted, at) = (ProxyState::Starting, ProxyState::Started, Duration::ZERO, Instant::ZERO);
+        metrics.proxy_transition(&proxy::Transition { from, to, cause: Reason::new("test"), at, lasted });
+        metrics.cluster_transition(
+            "orders",
+            &cluster::Transition {
+                from: Some(ClusterState::Initializing),
+                to: ClusterState::Serving,
+                why: None,
+                cause: Reason::new("test"),
+                at,
+                lasted,
+            },
+        );
+        let (why, connections) = (DrainReason::Operator, 2);
+        let drained = cluster::Drained { why, lasted, connections, cut_connections: 1, cut_in_flight: 1 };
+        metrics.drained("orders", &drained);
+        metrics.reloaded(&proxy::Reloaded {
+            trigger: proxy::Trigger::Api,
+            at,
+            lasted,
+            outcome: ReloadOutcome::Applied,
+            generation: 2,
+            digest: Digest::default(),
+            warnings: Vec::new(),
+            virtual_clusters: Vec::new(),
+        });
+        let shown = ClusterStatus { name: "orders".to_owned(), ..ClusterStatus::default() };
+        (metrics, Status { virtual_clusters: vec![shown], ..Status::default() })
+    }
+
+    #[test]
+    fn the_page_of_metrics_is_the_list_of_metrics() {
+        let (metrics, status) = used();
+        metrics.text(&status);
+        let mut page = String::from(
+            "# Metrics\n\n`GET /metrics` on the admin API, in Prometheus' text format. A label's values are bounded: virtual \
+             clusters and APIs\nare known beforehand, causes and states are listed in the code. Clients are no label.\n\n\
+             | metric | type | labels | what |\n|---|---|---|---|\n",
+        );
+        for family in metrics.registry.gather() {
+            let kind = format!("{:?}", family.get_field_type()).to_lowercase();
+            let labels: Vec<_> = family.get_metric()[0].get_label().iter().map(|l| format!("`{}`", l.name())).collect();
+            let (name, labels) = (family.name(), labels.join(", "));
+            writeln!(page, "| `{name}` | {kind} | {labels} | {} |", family.help()).expect("writing to a string");
+        }
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, &page).expect("docs can be written");
+        }
+        let there = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(there == page, "docs/metrics.md is stale: UPDATE_DOCS=1 cargo test -p runtime metrics");
+    }
+
+    #[test]
+    fn each_state_of_a_cluster_has_a_line_and_one_of_them_is_1() {
+        let (metrics, status) = used();
+        let text = metrics.text(&status);
+        let lines: Vec<_> = text.lines().filter(|l| l.starts_with("kroxy_virtual_cluster_state{")).collect();
+        assert_eq!(lines.len(), CLUSTER_STATES.len(), "{lines:?}");
+        let ones: Vec<_> = lines.iter().filter(|l| l.ends_with(" 1")).collect();
+        assert!(ones.len() == 1 && ones[0].contains("serving"), "{ones:?}");
     }
 }

@@ -1,1 +1,45 @@
-//! Placeholder.
+//! Simulations of kroxy: the production runtime in a turmoil world with injected faults.
+//!
+//! A [`plan::Plan`] says what the world is made of and what goes wrong in it, and [`world::run`] plays it: the proxy of
+//! `kroxy serve` between embedded brokers and clients, all in one thread and in simulated time. The same plan in a fresh
+//! process gives the same run to the byte. What is right is judged outside of kroxy, by [`check`] and by the streams that
+//! the clients are given.
+
+mod check;
+mod clients;
+mod dice;
+mod draw;
+mod history;
+mod hosts;
+pub mod journal;
+mod limits;
+mod mailbox;
+mod net;
+pub mod plan;
+pub mod report;
+mod timeline;
+mod topology;
+pub mod world;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// This build would not be deterministic.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "built without --cfg tokio_unstable: panics of simulated hosts would be swallowed and a seed would not repeat itself. \
+     .cargo/config.toml sets it; a RUSTFLAGS in the environment replaces that"
+)]
+pub struct NotDeterministic;
+
+/// Says whether simulations may run.
+///
+/// # Errors
+/// Without `--cfg tokio_unstable` nothing of what they say could be relied on.
+pub const fn may_run() -> Result<(), NotDeterministic> {
+    if cfg!(tokio_unstable) { Ok(()) } else { Err(NotDeterministic) }
+}
+
+/// Locks what a panic leaves whole, because every change under the lock is one call.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

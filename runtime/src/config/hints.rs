@@ -1,61 +1,65 @@
-//! What would be right in each field: the help below an error.
+//! What would be right in each field: the help below an error, and a column of the reference.
 
-/// What is right in the field at `names` (without places, as [`super::locate::FieldPath::names`] has it), with an example.
+/// The fields by their names (without places, as [`super::locate::FieldPath::names`] has them; nothing is the file), and
+/// what is right in them, with an example.
+pub(super) const RIGHT: [(&str, &str); 29] = [
+    ("", "a configuration is `( virtual_clusters: [ … ] )`; fixtures/config has an example for each typical set-up"),
+    ("admin", "such as `( bind: \"127.0.0.1:9190\" )`"),
+    ("admin.bind", "a loopback address and a port, such as \"127.0.0.1:9190\" or \"[::1]:9190\""),
+    ("on_virtual_cluster_failure", "such as `( serve: Remaining, retry: ( max_retries: Times(5) ) )`"),
+    ("on_virtual_cluster_failure.serve", "`None` (the proxy stops) or `Remaining` (it serves the others)"),
+    (
+        "on_virtual_cluster_failure.retry",
+        "such as `( max_retries: Times(5), initial_backoff: \"1s\", max_backoff: \"60s\" )`",
+    ),
+    ("on_virtual_cluster_failure.retry.max_retries", "`Forever`, or a number such as `Times(5)`"),
+    ("on_virtual_cluster_failure.retry.initial_backoff", "a duration in quotes, such as \"500ms\" or \"1s\""),
+    ("on_virtual_cluster_failure.retry.max_backoff", "a duration in quotes, at least initial_backoff, such as \"60s\""),
+    ("virtual_clusters", "a list with at least one `( name: …, upstream: …, gateways: … )`"),
+    ("virtual_clusters.name", "letters, digits and hyphens, at most 63, in quotes, such as \"orders\""),
+    ("virtual_clusters.upstream", "such as `( bootstrap_servers: [\"kafka-1.internal:9092\"] )`"),
+    (
+        "virtual_clusters.upstream.bootstrap_servers",
+        "a list of host:port, such as [\"kafka-1.internal:9092\", \"10.0.0.2:9092\", \"[fd00::3]:9092\"]",
+    ),
+    ("virtual_clusters.upstream.connect_timeout", "a duration in quotes, such as \"5s\""),
+    ("virtual_clusters.gateways", "a list with at least one `( name: …, port_per_broker: … )`"),
+    ("virtual_clusters.gateways.name", "letters, digits and hyphens, at most 63, in quotes, such as \"internal\""),
+    (
+        "virtual_clusters.gateways.port_per_broker",
+        "such as `( bind: \"0.0.0.0\", advertised_host: \"kroxy.example\", bootstrap_port: 9292, \
+             nodes: [( ids: (0, 9), first_port: 9300 )] )`",
+    ),
+    (
+        "virtual_clusters.gateways.port_per_broker.bind",
+        "an IP address without a port, such as \"127.0.0.1\", \"0.0.0.0\" or \"::\"",
+    ),
+    (
+        "virtual_clusters.gateways.port_per_broker.advertised_host",
+        "the name or address that clients use, without a port, such as \"kroxy.example\"",
+    ),
+    ("virtual_clusters.gateways.port_per_broker.bootstrap_port", "a port from 1 to 65535, such as 9292"),
+    ("virtual_clusters.gateways.port_per_broker.nodes", "a list with at least one `( ids: (0, 9), first_port: 9300 )`"),
+    (
+        "virtual_clusters.gateways.port_per_broker.nodes.ids",
+        "the first and the last node id, such as (0, 9); no id is in two ranges",
+    ),
+    (
+        "virtual_clusters.gateways.port_per_broker.nodes.first_port",
+        "the port of the range's first id, such as 9300; each id takes one port, and no port is taken twice",
+    ),
+    ("virtual_clusters.drain_timeout", "a duration in quotes, such as \"10s\""),
+    ("virtual_clusters.idle_timeout", "a duration in quotes, such as \"15m\", or nothing"),
+    ("virtual_clusters.first_request_timeout", "a duration in quotes, such as \"60s\""),
+    ("virtual_clusters.limits", "such as `( max_request_frame: \"100MiB\", max_connections: 10000 )`"),
+    (
+        "virtual_clusters.limits.max_request_frame",
+        "a size in quotes from \"1KiB\" to just below \"2GiB\", such as \"100MiB\"",
+    ),
+    ("virtual_clusters.limits.max_connections", "a number above 0, such as 10000"),
+];
+
+/// What is right in a field.
 pub(super) fn right(names: &str) -> Option<&'static str> {
-    let right = match names {
-        "" => {
-            "a configuration is `( virtual_clusters: [ … ] )`; fixtures/config has an example for each typical set-up"
-        }
-        "admin" => "such as `( bind: \"127.0.0.1:9190\" )`",
-        "admin.bind" => "a loopback address and a port, such as \"127.0.0.1:9190\" or \"[::1]:9190\"",
-        "on_virtual_cluster_failure" => "such as `( serve: Remaining, retry: ( max_retries: Times(5) ) )`",
-        "on_virtual_cluster_failure.serve" => "`None` (the proxy stops) or `Remaining` (it serves the others)",
-        "on_virtual_cluster_failure.retry" => {
-            "such as `( max_retries: Times(5), initial_backoff: \"1s\", max_backoff: \"60s\" )`"
-        }
-        "on_virtual_cluster_failure.retry.max_retries" => "`Forever`, or a number such as `Times(5)`",
-        "on_virtual_cluster_failure.retry.initial_backoff" => "a duration in quotes, such as \"500ms\" or \"1s\"",
-        "on_virtual_cluster_failure.retry.max_backoff" => {
-            "a duration in quotes, at least initial_backoff, such as \"60s\""
-        }
-        "virtual_clusters" => "a list with at least one `( name: …, upstream: …, gateways: … )`",
-        "virtual_clusters.name" => "letters, digits and hyphens, at most 63, in quotes, such as \"orders\"",
-        "virtual_clusters.upstream" => "such as `( bootstrap_servers: [\"kafka-1.internal:9092\"] )`",
-        "virtual_clusters.upstream.bootstrap_servers" => {
-            "a list of host:port, such as [\"kafka-1.internal:9092\", \"10.0.0.2:9092\", \"[fd00::3]:9092\"]"
-        }
-        "virtual_clusters.upstream.connect_timeout" => "a duration in quotes, such as \"5s\"",
-        "virtual_clusters.gateways" => "a list with at least one `( name: …, port_per_broker: … )`",
-        "virtual_clusters.gateways.name" => "letters, digits and hyphens, at most 63, in quotes, such as \"internal\"",
-        "virtual_clusters.gateways.port_per_broker" => {
-            "such as `( bind: \"0.0.0.0\", advertised_host: \"kroxy.example\", bootstrap_port: 9292, \
-             nodes: [( ids: (0, 9), first_port: 9300 )] )`"
-        }
-        "virtual_clusters.gateways.port_per_broker.bind" => {
-            "an IP address without a port, such as \"127.0.0.1\", \"0.0.0.0\" or \"::\""
-        }
-        "virtual_clusters.gateways.port_per_broker.advertised_host" => {
-            "the name or address that clients use, without a port, such as \"kroxy.example\""
-        }
-        "virtual_clusters.gateways.port_per_broker.bootstrap_port" => "a port from 1 to 65535, such as 9292",
-        "virtual_clusters.gateways.port_per_broker.nodes" => {
-            "a list with at least one `( ids: (0, 9), first_port: 9300 )`"
-        }
-        "virtual_clusters.gateways.port_per_broker.nodes.ids" => {
-            "the first and the last node id, such as (0, 9); no id is in two ranges"
-        }
-        "virtual_clusters.gateways.port_per_broker.nodes.first_port" => {
-            "the port of the range's first id, such as 9300; each id takes one port, and no port is taken twice"
-        }
-        "virtual_clusters.drain_timeout" => "a duration in quotes, such as \"10s\"",
-        "virtual_clusters.idle_timeout" => "a duration in quotes, such as \"15m\", or nothing",
-        "virtual_clusters.first_request_timeout" => "a duration in quotes, such as \"60s\"",
-        "virtual_clusters.limits" => "such as `( max_request_frame: \"100MiB\", max_connections: 10000 )`",
-        "virtual_clusters.limits.max_request_frame" => {
-            "a size in quotes from \"1KiB\" to just below \"2GiB\", such as \"100MiB\""
-        }
-        "virtual_clusters.limits.max_connections" => "a number above 0, such as 10000",
-        _ => return None,
-    };
-    Some(right)
+    RIGHT.iter().find(|(field, _)| *field == names).map(|(_, right)| *right)
 }

@@ -10,6 +10,8 @@ mod hints;
 mod locate;
 mod parse;
 mod raw;
+#[cfg(test)]
+mod reference;
 mod syntax;
 mod units;
 

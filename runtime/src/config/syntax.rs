@@ -50,6 +50,7 @@ fn offset(text: &str, position: Position) -> usize {
 }
 
 /// `at` is how far `ron` has read.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the errors are ron's, which may add some")]
 fn explain(text: &str, path: &FieldPath, code: &ron::Error, at: usize) -> Problem {
     use ron::Error as E;
     match code {
@@ -80,7 +81,7 @@ fn explain(text: &str, path: &FieldPath, code: &ron::Error, at: usize) -> Proble
         E::ExpectedStructLike | E::ExpectedNamedStructLike(_) => mistyped(text, path, at, "something in parentheses"),
         E::ExpectedDifferentStructName { .. } => mistyped(text, path, at, "parentheses without a name before them"),
         E::ExpectedIdentifier | E::SuggestRawIdentifier(_) => no_name(text, path, at),
-        _ => grammatical(text, path, code, at), // ron's own enum, which may grow: its words will do
+        _ => grammatical(text, path, code, at),
     }
 }
 
@@ -116,6 +117,7 @@ fn no_name(text: &str, path: &FieldPath, at: usize) -> Problem {
 }
 
 /// Something that keeps the text from being RON at all.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the errors are ron's, which may add some")]
 fn grammatical(text: &str, path: &FieldPath, code: &ron::Error, at: usize) -> Problem {
     use ron::Error as E;
     let (what, general) = match code {

@@ -169,6 +169,25 @@ impl<'de> Deserialize<'de> for Size {
     }
 }
 
+/// For the defaults in the reference.
+#[cfg(test)]
+mod shown {
+    use super::{Size, Span};
+    use serde::{Serialize, Serializer};
+
+    impl Serialize for Span {
+        fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+            s.collect_str(self)
+        }
+    }
+
+    impl Serialize for Size {
+        fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+            s.collect_str(self)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

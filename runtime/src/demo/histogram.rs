@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn every_value_lies_in_its_bucket_and_close_to_its_upper_end() {
-        let powers = (0..64).flat_map(|power| [1_u64 << power, (1 << power) - 1, (1 << power) + 1, (1 << power) / 3 * 5]);
+        let powers =
+            (0..64).flat_map(|power| [1_u64 << power, (1 << power) - 1, (1 << power) + 1, (1 << power) / 3 * 5]);
         for value in powers.chain([u64::MAX]) {
             let upper = upper(bucket(value));
             assert!(upper >= value && (upper - value) as f64 <= value as f64 / STEPS as f64, "{value} {upper}");

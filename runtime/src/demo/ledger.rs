@@ -88,7 +88,11 @@ impl Line {
 
     fn take(&mut self, sequence: u64, faults: &mut Faults) {
         if sequence < self.due {
-            if self.fill(sequence) { faults.out_of_order += 1 } else { faults.duplicated += 1 }
+            if self.fill(sequence) {
+                faults.out_of_order += 1
+            } else {
+                faults.duplicated += 1
+            }
             return;
         }
         if sequence > self.due {

@@ -28,7 +28,7 @@ use crate::{
     clock::Clock,
     load,
     net::OsNet,
-    proxy::{Lifetime, Proxy},
+    proxy::{Lifetime, Proxy, Source},
 };
 use fixture_broker::{ClusterSpec, NodeSpec};
 use kroxy_core::{
@@ -152,7 +152,7 @@ pub async fn run<W: Write>(
     let binds: Vec<(i32, SocketAddr)> = spec.nodes.iter().map(|node| (node.id, anywhere)).collect();
     let (host, _handle) = Host::bind(OsNet, clock, spec, &binds, SEED).await?;
     let brokers = host.addresses();
-    let proxy = Proxy::new(load::loaded(config(options, ports, &brokers)?), OsNet, clock, SEED);
+    let proxy = Proxy::new(load::loaded(config(options, ports, &brokers)?), Source::memory(), OsNet, clock, SEED);
     let (hosted_until, hosted) = watch::channel(false);
     let mut hosting = JoinSet::new();
     hosting.spawn(host.run(hosted));

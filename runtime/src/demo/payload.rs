@@ -31,7 +31,7 @@ pub(super) fn write(stamp: Stamp, size: usize) -> Bytes {
     let Stamp { partition, sequence, sent_at } = stamp;
     let mut text = format!("partition={partition} record={sequence} sent_us={} ", sent_at.as_micros());
     let padding = size.saturating_sub(text.len() + CHECKSUM.len() + DIGITS);
-    text.extend(std::iter::repeat_n('.', padding));
+    text.push_str(&".".repeat(padding));
     text.push_str(CHECKSUM);
     let checksum = crc32c::crc32c(text.as_bytes());
     write!(text, "{checksum:08x}").expect("a string takes everything");
@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn no_changed_byte_goes_unnoticed() {
-        let written = write(Stamp { partition: 3, sequence: 1_234, sent_at: Instant::from_micros(5_678_901) }, SMALLEST);
+        let written =
+            write(Stamp { partition: 3, sequence: 1_234, sent_at: Instant::from_micros(5_678_901) }, SMALLEST);
         for at in 0..written.len() {
             let mut changed = written.to_vec();
             changed[at] ^= 1;

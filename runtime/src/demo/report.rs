@@ -41,7 +41,11 @@ impl<W: Write> Screen<W> {
     /// Shows what has been started.
     pub(super) fn picture(&mut self, proxy: SocketAddr, brokers: &BTreeMap<i32, SocketAddr>) -> io::Result<()> {
         let plural = if brokers.len() == 1 { "" } else { "s" };
-        writeln!(self.out, "kroxy demo: {} embedded broker{plural} behind one proxy, all in this process\n", brokers.len())?;
+        writeln!(
+            self.out,
+            "kroxy demo: {} embedded broker{plural} behind one proxy, all in this process\n",
+            brokers.len()
+        )?;
         let last = brokers.len().saturating_sub(1);
         for (place, (node, address)) in brokers.iter().enumerate() {
             let branch = match (place, place == last) {
@@ -64,15 +68,12 @@ impl<W: Write> Screen<W> {
             self.has_progress = true;
             let heads = ["time", "records in", "records out", "rate", "p50", "p99"];
             let [time, records_in, records_out, rate, p50, p99] = heads;
-            writeln!(
-                self.out,
-                "  {time:>7}  {records_in:>14}  {records_out:>14}  {rate:>12}  {p50:>9}  {p99:>9}"
-            )?;
+            writeln!(self.out, "  {time:>7}  {records_in:>14}  {records_out:>14}  {rate:>12}  {p50:>9}  {p99:>9}")?;
         }
         let Progress { elapsed, records_in, records_out, latency, faults, .. } = progress;
         let line = format!(
             "  {:>7}  {:>14}  {:>14}  {:>12}  {:>9}  {:>9}{}",
-            format!("{} s", elapsed.as_secs()),
+            format!("{:.0} s", elapsed.as_secs_f64()),
             Count(*records_in).to_string(),
             Count(*records_out).to_string(),
             format!("{}/s", Count(rate.round() as u64)),
@@ -91,24 +92,23 @@ impl<W: Write> Screen<W> {
     /// Says what to try next.
     pub(super) fn invitation(&mut self, proxy: SocketAddr, admin: Option<SocketAddr>, topic: &str) -> io::Result<()> {
         self.end_line()?;
-        writeln!(self.out, "\nAny Kafka client can be pointed at {proxy}:")?;
+        writeln!(self.out, "\nAny Kafka client can be pointed at {proxy}, for example:")?;
         let kafka = format!("--bootstrap-server {proxy}");
         let mut lines = vec![
-            (format!("kcat -b {proxy} -L"), "brokers, as the proxy shows them"),
-            (format!("kcat -b {proxy} -t {topic} -C -o end -c 3"), "records of this demo"),
-            (format!("kafka-console-producer.sh {kafka} --topic hello"), "a topic of your own"),
-            (format!("kafka-console-consumer.sh {kafka} --topic hello --from-beginning"), "and back"),
-            (format!("kafka-consumer-groups.sh {kafka} --describe --group {topic}"), "this demo's consumers"),
+            ("brokers", format!("kcat -b {proxy} -L")),
+            ("these records", format!("kcat -b {proxy} -t {topic} -C -o end -c 3")),
+            ("their consumers", format!("kafka-consumer-groups.sh {kafka} --describe --group {topic}")),
+            ("a topic of yours", format!("kafka-console-producer.sh {kafka} --topic hello")),
+            ("and back", format!("kafka-console-consumer.sh {kafka} --topic hello --from-beginning")),
         ];
         if let Some(admin) = admin {
-            lines.push((format!("curl -s http://{admin}/api/v1/status"), "what the proxy sees"));
-            lines.push((format!("kroxy-console http://{admin}"), "the same, live"));
+            lines.push(("the proxy's view", format!("curl -s http://{admin}/api/v1/status")));
+            lines.push(("the same, live", format!("kroxy-console --connect http://{admin}")));
         }
-        let width = lines.iter().map(|(command, _)| command.len()).max().unwrap_or_default();
-        for (command, what) in lines {
-            writeln!(self.out, "  {command:width$}   # {what}")?;
+        for (what, command) in lines {
+            writeln!(self.out, "  {what:<18}{command}")?;
         }
-        writeln!(self.out, "Ctrl-C ends the demo with a summary.\n")?;
+        writeln!(self.out, "Ctrl-C ends it with a summary.\n")?;
         self.out.flush()
     }
 

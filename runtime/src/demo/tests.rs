@@ -1,6 +1,6 @@
 //! The whole demo over real sockets: brokers, proxy and clients.
 
-use super::*;
+use super::{client::Client, *};
 use crate::net::Net;
 
 /// Runs a demo on the first ports from `port` on that nobody has.
@@ -42,20 +42,22 @@ async fn records_are_sent_verified_and_reported_and_nothing_is_left_behind() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_demo_that_is_stopped_ends_with_a_summary_of_what_came_back() {
-    // Stopped as soon as the proxy takes connections: what is on its way then comes back all the same.
-    let when_it_serves = async |address: SocketAddr| {
-        let to = HostPort::new(address.ip().to_string(), address.port());
-        while OsNet.connect(&to).await.is_err() {
+    // Stopped while records flow: what is on its way then comes back all the same.
+    let when_records_flow = async |address: SocketAddr| {
+        let bootstrap = vec![HostPort::new(address.ip().to_string(), address.port())];
+        let mut client = Client::new(OsNet, "onlooker", bootstrap, PATIENCE);
+        client.partitions(NAME).await.expect("the proxy serves");
+        while client.end_offsets(NAME, &[0]).await.expect("the proxy serves")[&0] < 100 {
             tokio::task::yield_now().await;
         }
     };
     let options = Options { port: 21_800, admin_port: 0, ..Options::default() };
-    let (ended, text, _) = demo(options, when_it_serves).await;
+    let (ended, text, _) = demo(options, when_records_flow).await;
     assert_eq!(ended.expect("runs"), Verdict::Clean, "{text}");
-    assert!(text.contains("0 missing"), "{text}");
+    assert!(text.contains("0 missing") && !text.contains(" 0 sent"), "{text}");
 
     let options = Options { port: 22_200, admin_port: 0, records: Some(u64::MAX), ..Options::default() };
-    let (ended, text, _) = demo(options, when_it_serves).await;
+    let (ended, text, _) = demo(options, when_records_flow).await;
     assert_eq!(ended.expect("runs"), Verdict::Flawed, "not all that was asked for was sent\n{text}");
 }
 

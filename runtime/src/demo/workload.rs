@@ -308,8 +308,7 @@ impl<N: Net> Running<N> {
         match ended {
             Ok(Ended::Produced(Ok(()))) => {
                 let name = "demo-auditor";
-                let mut client =
-                    Client::new(self.net.clone(), name, self.spec.bootstrap.clone(), self.spec.patience);
+                let mut client = Client::new(self.net.clone(), name, self.spec.bootstrap.clone(), self.spec.patience);
                 let partitions: Vec<i32> = self.sent.keys().copied().collect();
                 let asked = async {
                     client.partitions(&self.spec.topic).await?;

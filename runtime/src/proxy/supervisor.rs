@@ -13,7 +13,7 @@ use kroxy_core::{
     cluster::{self, BuildId, Reason},
     config::ClusterName,
     proxy::{Input, Output, Refused, Reloaded},
-    status::{ClusterTransition, Event, EventKind, ReloadReport, WallClock},
+    status::{ClusterState, ClusterTransition, Event, EventKind, ReloadReport, WallClock},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
@@ -237,9 +237,10 @@ impl<N: Net> Supervisor<N> {
             }
             Output::Transitioned(transition) => {
                 let cause = &transition.cause;
-                match transition.to {
-                    kroxy_core::status::ClusterState::Failed => error!(cluster = %name, "failed: {cause}"),
-                    to => info!(cluster = %name, "{to}: {cause}"),
+                if transition.to == ClusterState::Failed {
+                    error!(cluster = %name, "failed: {cause}");
+                } else {
+                    info!(cluster = %name, "{}: {cause}", transition.to);
                 }
                 self.shared.metrics.cluster_transition(name.as_str(), &transition);
                 let transition: ClusterTransition = transition.status(self.wall());
@@ -299,7 +300,7 @@ impl<N: Net> Supervisor<N> {
         if let Some(build) = lock(&self.shared.builds).get_mut(build) {
             let books = build.shared.clone();
             build.serve(|bound, stage, settings| {
-                let span = info_span!("cluster", %name);
+                let span = info_span!("cluster", cluster = %name);
                 listen::serve(bound, net.clone(), clock, books.clone(), stage, settings).instrument(span)
             });
         }

@@ -67,7 +67,11 @@ func (f *franz) create(ctx context.Context, topic string, maxMessageBytes int) e
 
 func (f *franz) describe(ctx context.Context, topic string) (int, error) {
 	found, err := f.admin.ListTopics(ctx, topic)
-	return len(found[topic].Partitions), err
+	if err != nil {
+		return 0, err
+	}
+	offsets, err := f.admin.ListEndOffsets(ctx, topic)
+	return len(found[topic].Partitions), errors.Join(err, offsets.Error())
 }
 
 func (f *franz) send(ctx context.Context, topic string, numbers, aborted []int) error {

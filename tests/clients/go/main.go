@@ -37,6 +37,8 @@ type options struct {
 // says that it was the last, and then commits.
 type library interface {
 	create(ctx context.Context, topic string, maxMessageBytes int) error
+	// describe fails until every partition tells its offsets: only then it takes records, and with acks=0 nobody would say
+	// that it does not.
 	describe(ctx context.Context, topic string) (partitions int, err error)
 	send(ctx context.Context, topic string, numbers, aborted []int) error
 	read(ctx context.Context, topic, group string, each func(partition int32, offset int64, key, value []byte) (last bool, err error)) error

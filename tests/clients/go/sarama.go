@@ -13,6 +13,7 @@ import (
 type saramaLibrary struct {
 	options
 	config   *sarama.Config
+	client   sarama.Client
 	admin    sarama.ClusterAdmin
 	producer sarama.AsyncProducer
 	start    time.Time
@@ -28,7 +29,6 @@ func newSarama(o options) (library, error) {
 	c.Producer.Retry.Max = 100
 	c.Metadata.Retry.Max = 100 // without a leader it drops records, so it must look for one as long as a broker may be away
 	c.Consumer.Offsets.Initial = sarama.OffsetOldest
-	c.Consumer.Offsets.AutoCommit.Enable = false
 	c.Consumer.IsolationLevel = sarama.ReadCommitted
 	if o.sasl != "" {
 		if o.sasl != sarama.SASLTypePlaintext { // its SCRAM wants an implementation from outside
@@ -49,11 +49,15 @@ func newSarama(o options) (library, error) {
 	if o.variant == "transactional" {
 		c.Producer.Transaction.ID = fmt.Sprintf("txn-%d", time.Now().UnixNano())
 	}
-	admin, err := sarama.NewClusterAdmin(o.bootstrap, c)
+	client, err := sarama.NewClient(o.bootstrap, c)
 	if err != nil {
 		return nil, err
 	}
-	return &saramaLibrary{options: o, config: c, admin: admin, start: time.Now()}, nil
+	admin, err := sarama.NewClusterAdminFromClient(client)
+	if err != nil {
+		return nil, err
+	}
+	return &saramaLibrary{options: o, config: c, client: client, admin: admin, start: time.Now()}, nil
 }
 
 func (s *saramaLibrary) create(_ context.Context, topic string, maxMessageBytes int) error {
@@ -66,6 +70,11 @@ func (s *saramaLibrary) describe(_ context.Context, topic string) (int, error) {
 	found, err := s.admin.DescribeTopics([]string{topic})
 	if err != nil || len(found) != 1 {
 		return 0, err
+	}
+	for p := range int32(partitions) {
+		if _, err := s.client.GetOffset(topic, p, sarama.OffsetNewest); err != nil {
+			return 0, err
+		}
 	}
 	return len(found[0].Partitions), nil
 }
@@ -159,8 +168,10 @@ func (s *saramaLibrary) read(ctx context.Context, topic, group string, each func
 	go again(ctx, func() error { // it returns after each rebalance, and whenever a broker is away
 		return errors.Join(g.Consume(ctx, []string{topic}, r), errors.New("once more"))
 	})
-	defer g.Close()
-	defer cancel()
+	defer func() {
+		cancel()
+		_ = g.Close() // its errors show in what is committed
+	}()
 	for {
 		select {
 		case <-ctx.Done():
@@ -173,8 +184,7 @@ func (s *saramaLibrary) read(ctx context.Context, topic, group string, each func
 			}
 			got.session.MarkMessage(m, "")
 			if last {
-				got.session.Commit()
-				return nil
+				return nil // what is marked is committed every second and, with repetitions, on closing
 			}
 		}
 	}

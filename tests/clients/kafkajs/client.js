@@ -49,6 +49,8 @@ async function create(admin, topic, o) {
   })
   const { topics: [found] } = await again(() => admin.fetchTopicMetadata({ topics: [topic] }))
   demand(found.partitions.length === PARTITIONS, `the topic is described as ${JSON.stringify(found)}`)
+  // Only a partition that tells its offsets takes records: with acks=0 nobody would say that one did not.
+  await again(() => admin.fetchTopicOffsets(topic))
 }
 
 async function produce(kafka, topic, o) {

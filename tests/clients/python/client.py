@@ -8,7 +8,7 @@ import time
 import uuid
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 PARTITIONS = 3
 SIZES = [0, 1, 100, 1000, 10_000, 100_000]
@@ -44,12 +44,19 @@ def settings(a):
 def create(admin, topic, a):
     new = NewTopic(topic, PARTITIONS, a.replication, config={"max.message.bytes": str(a.big + (1 << 20))})
     admin.create_topics([new])[topic].result(30)
+    found = admin.list_topics(topic, 10).topics[topic]
+    demand(found.error or len(found.partitions) == PARTITIONS, f"the topic is described as {found.partitions}")
+    # Only a partition that tells its offsets takes records: with acks=0 nobody would say that one did not.
     deadline = time.monotonic() + 30
-    while True:  # a broker may not have heard of the topic yet
-        found = admin.list_topics(topic, 10).topics[topic]
-        if not found.error and len(found.partitions) == PARTITIONS and all(p.leader >= 0 for p in found.partitions.values()):
-            return
-        demand(time.monotonic() < deadline, f"the topic is described as {found.error}, {found.partitions}")
+    for p in range(PARTITIONS):
+        partition = TopicPartition(topic, p)
+        while True:
+            try:
+                admin.list_offsets({partition: OffsetSpec.latest()})[partition].result(30)
+                break
+            except KafkaException:
+                demand(time.monotonic() < deadline, f"partition {p} does not get ready")
+                time.sleep(0.1)
 
 
 def produce(topic, a):

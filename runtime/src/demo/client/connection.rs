@@ -104,7 +104,8 @@ impl Connection {
             let (api, version, spoken, frame) = prepared?;
             let body = exchange(&calls, api, frame, waits).await?;
             let unreadable = |why: String| ClientError::Unreadable { api, why };
-            let mut body = strip_header(body, R::Response::header_version(version)).map_err(|e| unreadable(e.to_string()))?;
+            let mut body =
+                strip_header(body, R::Response::header_version(version)).map_err(|e| unreadable(e.to_string()))?;
             guard::check(&spoken, version, &body).map_err(|e| unreadable(e.to_string()))?;
             R::Response::decode(&mut body, version).map_err(|e| unreadable(e.to_string()))
         }

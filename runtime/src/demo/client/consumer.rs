@@ -9,7 +9,10 @@ use super::{
     group::Member,
     records::Received,
 };
-use crate::{demo::{limits, turned}, net::Net};
+use crate::{
+    demo::{limits, turned},
+    net::Net,
+};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use kafka_protocol::{
     ResponseError,
@@ -207,7 +210,8 @@ impl<N: Net> Consumer<N> {
                 }
             };
             let version = connection.version(ApiKey::Fetch)?;
-            let call = connection.call(&self.client.fetch_request(&self.topic, version, &positions), limits::FETCH_WAIT);
+            let call =
+                connection.call(&self.client.fetch_request(&self.topic, version, &positions), limits::FETCH_WAIT);
             busy.insert(node);
             fetches.push(Box::pin(async move { Fetched { node, positions, result: call.await } }));
         }

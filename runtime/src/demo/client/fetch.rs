@@ -97,19 +97,20 @@ impl<N: Net> Client<N> {
     }
 }
 
+/// The records of one partition, or why there are none.
+pub(super) type Brought = Result<Vec<Received>, ClientError>;
+
 /// What a Fetch brought for each of the partitions that were asked for, in their order.
-pub(super) fn fetched(
-    response: &FetchResponse,
-    positions: &[(i32, i64)],
-) -> Result<Vec<(i32, Result<Vec<Received>, ClientError>)>, ClientError> {
+pub(super) fn fetched(response: &FetchResponse, positions: &[(i32, i64)]) -> Result<Vec<(i32, Brought)>, ClientError> {
     ClientError::broker(ApiKey::Fetch, response.error_code)?;
     let one = |&(partition, position): &(i32, i64)| {
         let mut answered = response.responses.iter().flat_map(|t| &t.partitions);
         let records = match answered.find(|p| p.partition_index == partition) {
             // As if nobody led it: asked again, with fresh metadata.
             None => ClientError::broker(ApiKey::Fetch, ResponseError::NotLeaderOrFollower.code()).map(|()| Vec::new()),
-            Some(found) => ClientError::broker(ApiKey::Fetch, found.error_code)
-                .and_then(|()| found.records.as_ref().map_or(Ok(Vec::new()), |batches| records::read(batches, position))),
+            Some(found) => ClientError::broker(ApiKey::Fetch, found.error_code).and_then(|()| {
+                found.records.as_ref().map_or(Ok(Vec::new()), |batches| records::read(batches, position))
+            }),
         };
         (partition, records)
     };

@@ -215,7 +215,8 @@ impl Member {
             None => {
                 let request = FindCoordinatorRequest::default().with_coordinator_keys(vec![self.group.clone()]);
                 let response = client.ask_anybody(&request).await?;
-                let missing = || ClientError::Unreadable { api: ApiKey::FindCoordinator, why: "it names nobody".to_owned() };
+                let missing =
+                    || ClientError::Unreadable { api: ApiKey::FindCoordinator, why: "it names nobody".to_owned() };
                 let found = response.coordinators.first().ok_or_else(missing)?;
                 ClientError::broker(ApiKey::FindCoordinator, found.error_code)?;
                 let port = u16::try_from(found.port).map_err(|_| missing())?;
@@ -223,7 +224,8 @@ impl Member {
                 found.node_id.0
             }
         };
-        let connection = client.connection(node, Purpose::Coordination).await.inspect_err(|_| self.coordinator = None)?;
+        let connection =
+            client.connection(node, Purpose::Coordination).await.inspect_err(|_| self.coordinator = None)?;
         self.coordinator = Some(node);
         Ok((node, connection))
     }
@@ -332,7 +334,10 @@ mod tests {
                 let all: Vec<i32> = ranges.iter().flat_map(|(_, partitions)| partitions.clone()).collect();
                 assert_eq!(all, (0..partitions).collect::<Vec<_>>());
                 let sizes: Vec<usize> = ranges.iter().map(|(_, partitions)| partitions.len()).collect();
-                assert!(sizes.iter().max().zip(sizes.iter().min()).is_some_and(|(max, min)| max - min <= 1), "{sizes:?}");
+                assert!(
+                    sizes.iter().max().zip(sizes.iter().min()).is_some_and(|(max, min)| max - min <= 1),
+                    "{sizes:?}"
+                );
             }
         }
     }

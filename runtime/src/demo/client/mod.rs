@@ -128,9 +128,17 @@ impl ClientError {
     fn named(&self) -> Option<ResponseError> {
         match self {
             Self::Broker { code, .. } => ResponseError::try_from_code(*code),
-            Self::Connect { .. } | Self::Io(_) | Self::Disconnected | Self::TimedOut(_) | Self::Unsupported(_) |
-            Self::Unreadable { .. } | Self::Unsendable { .. } | Self::FrameLength(_) | Self::OutOfTurn { .. } |
-            Self::NoLeader(_) | Self::GaveUp { .. } => None,
+            Self::Connect { .. }
+            | Self::Io(_)
+            | Self::Disconnected
+            | Self::TimedOut(_)
+            | Self::Unsupported(_)
+            | Self::Unreadable { .. }
+            | Self::Unsendable { .. }
+            | Self::FrameLength(_)
+            | Self::OutOfTurn { .. }
+            | Self::NoLeader(_)
+            | Self::GaveUp { .. } => None,
         }
     }
 
@@ -139,8 +147,14 @@ impl ClientError {
         match self {
             Self::Broker { .. } => self.named().is_some_and(|error| error.is_retriable()),
             // What a connection brings into disorder, another one may do right.
-            Self::Connect { .. } | Self::Io(_) | Self::Disconnected | Self::TimedOut(_) | Self::Unreadable { .. } |
-            Self::FrameLength(_) | Self::OutOfTurn { .. } | Self::NoLeader(_) => true,
+            Self::Connect { .. }
+            | Self::Io(_)
+            | Self::Disconnected
+            | Self::TimedOut(_)
+            | Self::Unreadable { .. }
+            | Self::FrameLength(_)
+            | Self::OutOfTurn { .. }
+            | Self::NoLeader(_) => true,
             Self::Unsupported(_) | Self::Unsendable { .. } | Self::GaveUp { .. } => false,
         }
     }
@@ -244,7 +258,10 @@ impl<N: Net> Client<N> {
         let place = turn % (nodes.len() + 1);
         if let Some(node) = nodes.get(place) {
             let connection = self.connection(*node, Purpose::Data).await?;
-            return connection.call(request, Duration::ZERO).await;
+            return connection
+                .call(request, Duration::ZERO)
+                .await
+                .inspect_err(|_| self.disconnect(*node, Purpose::Data));
         }
         let servers = self.bootstrap.len().max(1);
         let server = self.bootstrap.get(turn / (nodes.len() + 1) % servers).cloned();

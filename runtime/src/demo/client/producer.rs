@@ -161,10 +161,10 @@ impl<N: Net> Producer<N> {
     }
 
     fn take(&mut self, Outgoing { partition, value }: Outgoing) -> Result<(), ClientError> {
-        let lane = self.lanes.get_mut(&partition).ok_or(ClientError::Broker {
-            api: ApiKey::Produce,
-            code: ResponseError::UnknownTopicOrPartition.code(),
-        })?;
+        let lane = self
+            .lanes
+            .get_mut(&partition)
+            .ok_or(ClientError::Broker { api: ApiKey::Produce, code: ResponseError::UnknownTopicOrPartition.code() })?;
         self.waiting_bytes += value.len();
         lane.waiting.push_back(value);
         Ok(())
@@ -243,7 +243,8 @@ impl<N: Net> Producer<N> {
         self.patience.restore();
         let mut records = 0;
         for partition in partitions {
-            let answered = response.responses.iter().flat_map(|t| &t.partition_responses).find(|p| p.index == partition);
+            let answered =
+                response.responses.iter().flat_map(|t| &t.partition_responses).find(|p| p.index == partition);
             let Some(lane) = self.lanes.get_mut(&partition) else { continue };
             // Whatever is not answered is as if nobody led it: asked again, with fresh metadata.
             let code = answered.map_or(ResponseError::NotLeaderOrFollower.code(), |p| p.error_code);

@@ -8,12 +8,21 @@ use crate::{
         host::{Host, HostHandle},
         workload::{Outcome, Workload},
     },
-    net::OsNet,
+    net::{Listener, OsNet},
 };
 use bytes::Bytes;
 use fixture_broker::{ClusterSpec, NodeSpec};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+};
 use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     sync::{mpsc, watch},
     time::timeout,
 };
@@ -77,7 +86,7 @@ impl World {
     }
 
     /// A workload through the brokers, and what `disturb` does to them meanwhile.
-    async fn disturbed(&self, records: u64, disturb: impl Future<Output = ()>) -> Outcome {
+    async fn disturbed(&self, net: impl Net, records: u64, disturb: impl Future<Output = ()>) -> Outcome {
         let workload = Workload {
             bootstrap: self.bootstrap.clone(),
             topic: "t".to_owned(),
@@ -89,7 +98,7 @@ impl World {
             patience: PATIENCE,
         };
         let (_never, stop) = watch::channel(false);
-        let run = workload.run(OsNet, Clock::system(), stop, |_| {});
+        let run = workload.run(net, Clock::system(), stop, |_| {});
         timeout(AT_MOST, async { tokio::join!(run, disturb).0 }).await.expect("it ends")
     }
 
@@ -104,6 +113,77 @@ impl World {
             }
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// A network whose connections break after so many reads, and keep what they have read last to themselves: the broker has
+/// done what it was asked to, and the client does not know.
+#[derive(Clone)]
+struct Forgetful {
+    reads: u32,
+    broken: Arc<AtomicU32>,
+}
+
+struct Breaking {
+    stream: <OsNet as Net>::Stream,
+    reads_left: u32,
+    broken: Arc<AtomicU32>,
+}
+
+impl Net for Forgetful {
+    type Stream = Breaking;
+    type Listener = Never;
+
+    async fn bind(&self, _: SocketAddr) -> io::Result<Never> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    async fn connect(&self, to: &HostPort) -> io::Result<Breaking> {
+        let stream = OsNet.connect(to).await?;
+        Ok(Breaking { stream, reads_left: self.reads, broken: self.broken.clone() })
+    }
+}
+
+/// Clients do not listen.
+enum Never {}
+
+impl Listener for Never {
+    type Stream = Breaking;
+
+    async fn accept(&mut self) -> io::Result<(Breaking, SocketAddr)> {
+        match *self {}
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        match *self {}
+    }
+}
+
+impl AsyncRead for Breaking {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        match self.reads_left.checked_sub(1) {
+            Some(left) => self.reads_left = left,
+            None => {
+                self.broken.fetch_add(1, Relaxed);
+                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Breaking {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -182,7 +262,7 @@ async fn nothing_is_lost_or_repeated_while_nodes_stop_and_start_again() {
             world.handle.with(move |cluster, now, out| cluster.start_node(node, now, out)).await.expect("starts");
         }
     };
-    assert_clean(&world.disturbed(RECORDS, disturb).await, RECORDS);
+    assert_clean(&world.disturbed(OsNet, RECORDS, disturb).await, RECORDS);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -200,7 +280,16 @@ async fn nothing_is_lost_or_repeated_while_leaders_and_the_coordinator_move() {
             assert!(moved.await.expect("runs"));
         }
     };
-    assert_clean(&world.disturbed(RECORDS, disturb).await, RECORDS);
+    assert_clean(&world.disturbed(OsNet, RECORDS, disturb).await, RECORDS);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_or_repeated_while_answers_get_lost_with_their_connections() {
+    const RECORDS: u64 = 30_000;
+    let world = World::start().await;
+    let net = Forgetful { reads: 15, broken: Arc::default() };
+    assert_clean(&world.disturbed(net.clone(), RECORDS, async {}).await, RECORDS);
+    assert!(net.broken.load(Relaxed) >= 5, "only {} connections broke", net.broken.load(Relaxed));
 }
 
 #[tokio::test]
@@ -210,4 +299,51 @@ async fn a_client_gives_up_when_its_patience_is_over_and_says_what_happened() {
     let failure = client.partitions("t").await.expect_err("nobody is there");
     assert!(matches!(&failure, ClientError::GaveUp { last, .. } if matches!(**last, ClientError::Connect { .. })));
     assert!(failure.to_string().contains("cannot connect to 127.0.0.1:1"), "{failure}");
+}
+
+/// Answers the requests of every connection with these frames, one each.
+async fn answer_with(mut listener: <OsNet as Net>::Listener, frames: Vec<Vec<u8>>) {
+    let mut connections = JoinSet::new();
+    while let Ok((mut stream, _)) = Listener::accept(&mut listener).await {
+        let frames = frames.clone();
+        connections.spawn(async move {
+            for frame in frames {
+                let request = stream.read_i32().await.ok().and_then(|length| usize::try_from(length).ok());
+                let Some(length) = request else { return };
+                if stream.read_exact(&mut vec![0; length]).await.is_err() || stream.write_all(&frame).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+fn frame(correlation: i32, body: &[u8]) -> Vec<u8> {
+    let length = i32::try_from(4 + body.len()).expect("short");
+    [&length.to_be_bytes(), &correlation.to_be_bytes(), body].concat()
+}
+
+#[tokio::test]
+async fn a_broker_that_talks_nonsense_is_an_error_whatever_it_says() {
+    let metadata_only = frame(0, &[0, 0, 0, 0, 0, 1, 0, 3, 0, 0, 0, 13]);
+    let cases: [(&str, Vec<Vec<u8>>); 9] = [
+        ("a negative length", vec![(-1_i32).to_be_bytes().to_vec()]),
+        ("a length beyond all limits", vec![i32::MAX.to_be_bytes().to_vec()]),
+        ("no room for a correlation id", vec![vec![0, 0, 0, 2, 0, 0]]),
+        ("another correlation id", vec![frame(7, &[0; 6])]),
+        ("no body", vec![frame(0, &[])]),
+        ("versions that are not there", vec![frame(0, &[0, 0, 0x7f, 0xff, 0xff, 0xff])]),
+        ("an error", vec![frame(0, &[0, 35, 0, 0, 0, 0])]),
+        ("metadata of nothing", vec![metadata_only.clone(), frame(1, &[])]),
+        ("brokers that are not there", vec![metadata_only, frame(1, &[0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f])]),
+    ];
+    for (what, frames) in cases {
+        let listener = OsNet.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.expect("binds");
+        let port = listener.local_addr().expect("bound").port();
+        let mut server = JoinSet::new();
+        server.spawn(answer_with(listener, frames));
+        let bootstrap = vec![HostPort::new("127.0.0.1", port)];
+        let mut client = Client::new(OsNet, "patient", bootstrap, Duration::from_millis(50));
+        assert!(client.partitions("t").await.is_err(), "{what}");
+    }
 }

@@ -67,9 +67,11 @@ pub struct HostHandle {
     commands: mpsc::Sender<Command>,
 }
 
+type Act = Box<dyn FnOnce(&mut Cluster, Instant, &mut Vec<Output>) + Send>;
+
 /// What a command does to the cluster, and whom it tells how that went.
 struct Command {
-    act: Box<dyn FnOnce(&mut Cluster, Instant, &mut Vec<Output>) + Send>,
+    act: Act,
     done: oneshot::Sender<Result<(), HostError>>,
 }
 
@@ -125,17 +127,8 @@ impl<N: Net> Host<N> {
         }
         let (events_in, events) = mpsc::channel(limits::EVENTS_WAITING);
         let (commands_in, commands) = mpsc::channel(1);
-        let host = Self {
-            net,
-            clock,
-            cluster,
-            nodes,
-            peers: BTreeMap::new(),
-            events,
-            events_in,
-            commands,
-            out: Vec::new(),
-        };
+        let host =
+            Self { net, clock, cluster, nodes, peers: BTreeMap::new(), events, events_in, commands, out: Vec::new() };
         Ok((host, HostHandle { commands: commands_in }))
     }
 

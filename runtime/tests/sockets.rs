@@ -1,0 +1,245 @@
+//! The proxy on real sockets, between a client and an upstream that do what no good peer does.
+
+use kroxy_core::config::Config;
+use runtime::{
+    clock::Clock,
+    config, load,
+    net::OsNet,
+    proxy::{Lifetime, Proxy, Source},
+};
+use std::{net::SocketAddr, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::timeout,
+};
+
+/// Long enough for a machine under load, short enough to notice what hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const MIB: usize = 1 << 20;
+
+/// `Heartbeat` version 4 with correlation id 7, whose body flows unread, and a response to it.
+const HEARTBEAT: &[u8] = &[0, 0, 0, 12, 0, 12, 0, 4, 0, 0, 0, 7, 0, 1, b's', 0];
+const HEARTBEAT_OK: &[u8] = &[0, 0, 0, 5, 0, 0, 0, 7, 0];
+
+struct World {
+    proxy: Proxy<OsNet>,
+    lifetime: Lifetime<OsNet>,
+    upstream: TcpListener,
+    clients_at: SocketAddr,
+}
+
+impl World {
+    async fn new(more: &str) -> Self {
+        let upstream = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let upstream_at = upstream.local_addr().expect("bound");
+        let (bootstrap, node) = (free_port().await, free_port().await);
+        let text = format!(
+            r#"(admin: (bind: "127.0.0.1:0"), virtual_clusters: [(name: "c", upstream: (bootstrap_servers: ["{upstream_at}"]), {more}
+            gateways: [(name: "g", port_per_broker: (bind: "127.0.0.1", advertised_host: "127.0.0.1",
+            bootstrap_port: {bootstrap}, nodes: [(ids: (0, 0), first_port: {node})]))])])"#
+        );
+        let config: Config = config::parse_str("test", &text).unwrap_or_else(|e| panic!("{e}"));
+        let proxy = Proxy::new(load::loaded(config), Source::memory(), OsNet, Clock::system(), 1);
+        let lifetime = proxy.startup().expect("a new proxy can be started");
+        let clients_at = SocketAddr::from(([127, 0, 0, 1], bootstrap));
+        timeout(PATIENCE, async {
+            while proxy.status().virtual_clusters[0].state != kroxy_core::status::ClusterState::Serving {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("the cluster comes to serve");
+        Self { proxy, lifetime, upstream, clients_at }
+    }
+
+    async fn client(&self) -> TcpStream {
+        TcpStream::connect(self.clients_at).await.expect("the gateway listens")
+    }
+
+    /// A client that has asked something, and its upstream connection, on which the question has arrived.
+    async fn pair(&self) -> (TcpStream, TcpStream) {
+        let mut client = self.client().await;
+        client.write_all(HEARTBEAT).await.expect("the proxy reads");
+        let (mut upstream, _) = timeout(PATIENCE, self.upstream.accept()).await.expect("in time").expect("accepts");
+        let mut asked = vec![0; HEARTBEAT.len()];
+        upstream.read_exact(&mut asked).await.expect("the question arrives");
+        assert_eq!(asked, HEARTBEAT);
+        (client, upstream)
+    }
+
+    async fn end(self) {
+        self.proxy.shutdown("the test is over");
+        let ended = timeout(PATIENCE, self.lifetime).await.expect("it stops in time");
+        assert_eq!(ended, Ok(()));
+    }
+
+    /// Waits until the cluster has no connection left, and says how they ended.
+    async fn all_gone(&self) -> Vec<(String, u64)> {
+        timeout(PATIENCE, async {
+            loop {
+                let status = self.proxy.status();
+                let cluster = &status.virtual_clusters[0];
+                if cluster.connections == 0 && cluster.totals.connections_accepted > 0 {
+                    return cluster.disconnects.clone().into_iter().collect();
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+        .expect("every connection ends")
+    }
+}
+
+async fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    listener.local_addr().expect("bound").port()
+}
+
+/// Bytes of memory that this process has at the most used.
+fn peak_memory() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find(|l| l.starts_with("VmHWM:")).expect("a peak");
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<usize>().ok()).expect("a number") << 10
+}
+
+/// Reads and throws away so many bytes.
+async fn sink(stream: &mut TcpStream, mut bytes: usize) {
+    let mut buf = vec![0; 64 << 10];
+    while bytes > 0 {
+        let n = stream.read(&mut buf).await.expect("readable");
+        assert!(n > 0, "{bytes} bytes are missing");
+        bytes -= n;
+    }
+}
+
+async fn pour(stream: &mut TcpStream, head: &[u8], total: usize) {
+    stream.write_all(head).await.expect("writable");
+    let (zeros, mut left) = (vec![0; 64 << 10], total - head.len());
+    while left > 0 {
+        let n = left.min(zeros.len());
+        stream.write_all(&zeros[..n]).await.expect("writable");
+        left -= n;
+    }
+}
+
+/// A `Produce` request (version 9, acks 1) and a `Fetch` response (version 12) of 100 MiB each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_of_100_mib_move_in_the_memory_of_small_ones() {
+    let world = World::new("").await;
+    let (mut client, mut upstream) = world.pair().await;
+    upstream.write_all(HEARTBEAT_OK).await.expect("writable");
+    sink(&mut client, HEARTBEAT_OK.len()).await;
+    let before = peak_memory();
+
+    let total = 100 * MIB;
+    let size = u32::try_from(total - 4).expect("fits").to_be_bytes();
+    let produce = [&size[..], &[0, 0, 0, 9, 0, 0, 0, 8, 0, 1, b's', 0, 0, 0, 1]].concat();
+    tokio::join!(pour(&mut client, &produce, total), sink(&mut upstream, total));
+    let answer = [0, 0, 0, 5, 0, 0, 0, 8, 0];
+    upstream.write_all(&answer).await.expect("writable");
+    sink(&mut client, answer.len()).await;
+
+    let fetch = [0, 0, 0, 12, 0, 1, 0, 12, 0, 0, 0, 9, 0, 1, b's', 0];
+    client.write_all(&fetch).await.expect("writable");
+    sink(&mut upstream, fetch.len()).await;
+    let response = [&size[..], &[0, 0, 0, 9]].concat();
+    tokio::join!(pour(&mut upstream, &response, total), sink(&mut client, total));
+
+    let grown = peak_memory().saturating_sub(before);
+    assert!(grown < 8 * MIB, "{} KiB for 200 MiB", grown >> 10);
+    drop((client, upstream));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_never_reads_costs_little_and_slows_nobody() {
+    let world = World::new("").await;
+    let (client, mut upstream) = world.pair().await;
+    let before = peak_memory();
+    let mut flood = JoinSet::new();
+    flood.spawn(async move {
+        let total = 64 * MIB;
+        let size = u32::try_from(total - 4).expect("fits").to_be_bytes();
+        pour(&mut upstream, &[&size[..], &[0, 0, 0, 7]].concat(), total).await;
+    });
+    // The flood stands when the sockets' buffers are full; another client is served all the same.
+    for _ in 0..50 {
+        let (mut other, mut behind) = world.pair().await;
+        behind.write_all(HEARTBEAT_OK).await.expect("writable");
+        timeout(PATIENCE, sink(&mut other, HEARTBEAT_OK.len())).await.expect("others are served");
+    }
+    assert!(flood.try_join_next().is_none(), "upstream is held back");
+    let grown = peak_memory().saturating_sub(before);
+    assert!(grown < 8 * MIB, "{} KiB kept for a client that does not read", grown >> 10);
+    flood.shutdown().await;
+    drop(client);
+    world.all_gone().await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_never_writes_is_let_go_and_upstream_never_hears_of_it() {
+    let world = World::new(r#"first_request_timeout: "50ms","#).await;
+    let mut client = world.client().await;
+    let n = timeout(PATIENCE, client.read(&mut [0; 1])).await.expect("closed in time").expect("closed cleanly");
+    assert_eq!(n, 0);
+    drop(client);
+    assert_eq!(world.all_gone().await, [("first_request_timeout".to_owned(), 1)]);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_is_no_kafka_is_closed_before_upstream_is_bothered() {
+    let world = World::new("").await;
+    let hostile: [&[u8]; 6] = [
+        &[0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc],
+        b"GET / HTTP/1.1\r\nHost: kafka\r\n\r\n",
+        &[0xff; 64],
+        &[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 9],
+        &[0, 0, 0, 1, 0],
+        &[0, 0, 0, 12, 0x27, 0x10, 0, 0, 0, 0, 0, 7, 0, 1, b's', 0],
+    ];
+    for bytes in hostile {
+        let mut client = world.client().await;
+        client.write_all(bytes).await.expect("writable");
+        let n = timeout(PATIENCE, client.read(&mut [0; 1])).await.expect("closed in time").unwrap_or(0);
+        assert_eq!(n, 0, "{bytes:x?}");
+    }
+    assert_eq!(world.all_gone().await, [("client_misbehaved".to_owned(), hostile.len() as u64)]);
+    assert!(timeout(Duration::ZERO, world.upstream.accept()).await.is_err(), "upstream has heard nothing");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_answers_out_of_order_is_cut_off_and_nothing_of_it_passes() {
+    let world = World::new("").await;
+    let (mut client, mut upstream) = world.pair().await;
+    upstream.write_all(&[0, 0, 0, 5, 0, 0, 0, 8, 0]).await.expect("writable");
+    let n = timeout(PATIENCE, client.read(&mut [0; 1])).await.expect("closed in time").expect("closed cleanly");
+    assert_eq!(n, 0);
+    drop((client, upstream));
+    assert_eq!(world.all_gone().await, [("upstream_misbehaved".to_owned(), 1)]);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn produce_without_acks_reaches_upstream_though_the_client_has_left() {
+    let world = World::new("").await;
+    let (mut client, mut upstream) = world.pair().await;
+    upstream.write_all(HEARTBEAT_OK).await.expect("writable");
+    sink(&mut client, HEARTBEAT_OK.len()).await;
+    let total = 4 * MIB;
+    let size = u32::try_from(total - 4).expect("fits").to_be_bytes();
+    let produce = [&size[..], &[0, 0, 0, 9, 0, 0, 0, 8, 0, 1, b's', 0, 0, 0, 0]].concat();
+    let sending = async move {
+        pour(&mut client, &produce, total).await;
+        client.shutdown().await.expect("closable");
+        drop(client);
+    };
+    tokio::join!(sending, sink(&mut upstream, total));
+    assert_eq!(world.all_gone().await, [("client_closed".to_owned(), 1)]);
+    world.end().await;
+}

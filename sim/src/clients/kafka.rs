@@ -1,0 +1,98 @@
+//! Just enough of Kafka's protocol for a producer that sends each record once, with any acks.
+
+use crate::limits;
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::{
+    messages::{
+        MetadataRequest, ProduceRequest, RequestHeader, ResponseHeader, TopicName,
+        metadata_request::MetadataRequestTopic,
+        produce_request::{PartitionProduceData, TopicProduceData},
+    },
+    protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes},
+    records::{Compression, NO_PARTITION_LEADER_EPOCH, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType},
+};
+use std::io;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// The version of Metadata that is spoken.
+pub(super) const METADATA: i16 = 9;
+/// The version of Produce that is spoken.
+pub(super) const PRODUCE: i16 = 9;
+
+/// A request as it goes over the wire.
+pub(super) fn frame<R: Request>(client: &str, version: i16, correlation: i32, request: &R) -> io::Result<Bytes> {
+    let header = RequestHeader::default()
+        .with_request_api_key(R::KEY)
+        .with_request_api_version(version)
+        .with_correlation_id(correlation)
+        .with_client_id(Some(StrBytes::from_string(client.to_owned())));
+    let mut frame = BytesMut::new();
+    frame.put_i32(0);
+    header
+        .encode(&mut frame, R::header_version(version))
+        .and_then(|()| request.encode(&mut frame, version))
+        .map_err(|e| io::Error::other(e.to_string()))?;
+    let length = i32::try_from(frame.len() - 4).map_err(io::Error::other)?;
+    frame[..4].copy_from_slice(&length.to_be_bytes());
+    Ok(frame.freeze())
+}
+
+/// Reads the answer to the last request of this kind. Whether it is the right one the stream itself checks.
+pub(super) async fn answer<R: Request>(stream: &mut (impl AsyncRead + Unpin), version: i16) -> io::Result<R::Response> {
+    let length = usize::try_from(stream.read_i32().await?).map_err(io::Error::other)?;
+    if !(4..=limits::RESPONSE).contains(&length) {
+        return Err(io::Error::other(format!("an answer of {length} bytes")));
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await?;
+    let mut body = Bytes::from(body);
+    ResponseHeader::decode(&mut body, R::Response::header_version(version))
+        .and_then(|_| R::Response::decode(&mut body, version))
+        .map_err(|e| io::Error::other(e.to_string()))
+}
+
+/// Sends a request whole.
+pub(super) async fn send(stream: &mut (impl AsyncWrite + Unpin), frame: &[u8]) -> io::Result<()> {
+    stream.write_all(frame).await?;
+    stream.flush().await
+}
+
+/// Asks who leads a topic, which is created if it is not there.
+pub(super) fn metadata(topic: &'static str) -> MetadataRequest {
+    let topic = MetadataRequestTopic::default().with_name(Some(TopicName(StrBytes::from_static_str(topic))));
+    MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(true)
+}
+
+/// One record for one partition.
+pub(super) fn produce(
+    topic: &'static str,
+    partition: i32,
+    acks: i16,
+    record: Bytes,
+    at_ms: i64,
+) -> io::Result<ProduceRequest> {
+    let record = Record {
+        transactional: false,
+        control: false,
+        delete_horizon: false,
+        partition_leader_epoch: NO_PARTITION_LEADER_EPOCH,
+        producer_id: -1,
+        producer_epoch: -1,
+        timestamp_type: TimestampType::Creation,
+        offset: 0,
+        sequence: -1,
+        timestamp: at_ms,
+        key: None,
+        value: Some(record),
+        headers: Default::default(),
+    };
+    let mut batch = BytesMut::new();
+    let options = RecordEncodeOptions { version: 2, compression: Compression::None };
+    RecordBatchEncoder::encode(&mut batch, &[record], &options).map_err(|e| io::Error::other(e.to_string()))?;
+    let data = PartitionProduceData::default().with_index(partition).with_records(Some(batch.freeze()));
+    let topic = TopicProduceData::default()
+        .with_name(TopicName(StrBytes::from_static_str(topic)))
+        .with_partition_data(vec![data]);
+    let timeout_ms = i32::try_from(limits::OPERATION.as_millis()).expect("a few seconds");
+    Ok(ProduceRequest::default().with_acks(acks).with_timeout_ms(timeout_ms).with_topic_data(vec![topic]))
+}

@@ -1,0 +1,63 @@
+//! Clients that misbehave. None of them may harm anybody else, nor be kept for ever.
+
+use super::kafka;
+use crate::{dice::Dice, net::SimNet, plan::Rude, topology};
+use kroxy_core::address::HostPort;
+use runtime::net::Net;
+use std::{io, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{sleep, timeout},
+};
+
+/// How long one of them stays.
+const STAY: Duration = Duration::from_secs(4);
+/// How often a deaf client asks.
+const QUESTIONS: i32 = 400;
+/// The pause between two bytes.
+const DRIBBLE: Duration = Duration::from_millis(10);
+
+/// Misbehaves once.
+pub(super) async fn run(how: Rude, net: SimNet, to: HostPort, seed: u64) {
+    // Whatever becomes of it is right: it has no claim to anything.
+    let _ = timeout(STAY * 2, misbehave(how, net, to, Dice::new(seed))).await;
+}
+
+async fn misbehave(how: Rude, net: SimNet, to: HostPort, mut dice: Dice) -> io::Result<()> {
+    let mut stream = net.connect(&to).await?;
+    let question = |n| kafka::frame("rude", kafka::METADATA, n, &kafka::metadata(topology::READINGS));
+    match how {
+        Rude::HalfRequest => {
+            let request = question(1)?;
+            stream.write_all(&request[..request.len() / 2]).await?;
+            sleep(DRIBBLE).await;
+        }
+        Rude::Garbage => {
+            let garbage: Vec<u8> =
+                (0..64).map(|_| dice.between(0..=255)).filter_map(|n| u8::try_from(n).ok()).collect();
+            stream.write_all(&garbage).await?;
+            let mut answer = Vec::new();
+            let _ = timeout(STAY, stream.read_to_end(&mut answer)).await; // it may be closed, or kept waiting
+        }
+        Rude::Deaf => {
+            let ask = async {
+                for n in 0..QUESTIONS {
+                    stream.write_all(&question(n)?).await?;
+                }
+                io::Result::Ok(())
+            };
+            let _ = timeout(STAY, ask).await; // nobody has to take so many questions
+            sleep(STAY / 2).await;
+        }
+        Rude::Silent => sleep(STAY).await,
+        Rude::Dribble => {
+            for byte in question(1)? {
+                stream.write_all(&[byte]).await?;
+                sleep(DRIBBLE).await;
+            }
+            stream.read_i32().await?;
+        }
+        Rude::Impatient => stream.write_all(&question(1)?).await?,
+    }
+    Ok(())
+}

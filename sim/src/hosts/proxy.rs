@@ -1,0 +1,222 @@
+//! The proxy's host: the proxy of `kroxy serve`, one life after the other.
+
+use super::{Surroundings, clock};
+use crate::{
+    limits, lock,
+    mailbox::Mailbox,
+    net::{Role, SimListener, SimNet},
+    plan::Change,
+    topology,
+};
+use kroxy_core::{
+    cluster::has_edge,
+    proxy::Trigger,
+    status::{ClusterState, Event, EventKind, ProxyState, ReloadOutcome},
+};
+use runtime::{
+    net::Net,
+    proxy::{Proxy, Source},
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
+
+/// Ports of the host that somebody else holds.
+type Squatters = BTreeMap<u16, SimListener>;
+
+/// What the world asks of the proxy's host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Order {
+    /// Starts it again, unless it runs.
+    Start,
+    Shutdown,
+    Drain(u8),
+    Retry(u8),
+    Reload(Change),
+    /// Somebody else takes a port of this host, or gives it back.
+    Squat {
+        port: u16,
+        on: bool,
+    },
+}
+
+/// What the world sees of the proxy.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) running: bool,
+    pub(crate) state: ProxyState,
+    /// By name: state, connections, requests in flight.
+    pub(crate) clusters: BTreeMap<String, (ClusterState, u64, u64)>,
+    /// Every state that a cluster came to, and when; without those of earlier lives.
+    pub(crate) transitions: Vec<(Duration, String, ClusterState)>,
+    /// How reloads ended.
+    pub(crate) reloads: Vec<(Change, ReloadOutcome)>,
+    /// How lives ended.
+    pub(crate) lives: Vec<Result<(), String>>,
+    pub(crate) wrong: Vec<String>,
+}
+
+/// The proxy, as the world sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct ProxyHost {
+    pub(crate) clusters: u8,
+    pub(crate) nodes: u8,
+    pub(crate) orders: Mailbox<Order>,
+    pub(crate) seen: Arc<Mutex<Seen>>,
+    /// What the configuration file holds.
+    pub(crate) file: Arc<Mutex<String>>,
+    pub(crate) around: Surroundings,
+}
+
+impl ProxyHost {
+    /// The host's software: it is called again after a crash.
+    pub(crate) async fn run(self) -> turmoil::Result {
+        let net = SimNet::new(topology::PROXY, Role::Proxy, &self.around.wires);
+        let mut squatters = Squatters::new();
+        loop {
+            let later = self.live(&net, &mut squatters).await?;
+            self.orders.put_first(later);
+            loop {
+                match self.orders.next().await {
+                    Order::Start => break,
+                    Order::Squat { port, on } => self.squat(&net, &mut squatters, port, on).await,
+                    // Nobody is there to be asked.
+                    order @ (Order::Shutdown | Order::Drain(_) | Order::Retry(_) | Order::Reload(_)) => {
+                        self.note(format_args!("not running: {order:?}"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// From start to stop. Returns the orders that have to wait for the end.
+    async fn live(&self, net: &SimNet, squatters: &mut Squatters) -> turmoil::Result<VecDeque<Order>> {
+        let file = self.file.clone();
+        let source = Source { name: Some("sim.ron".to_owned()), read: Box::new(move || topology::read(&lock(&file))) };
+        let loaded = (source.read)()?;
+        let proxy = Proxy::new(loaded, source, net.clone(), clock(), self.around.seed);
+        let mut events = proxy.events();
+        let mut lifetime = Box::pin(proxy.startup()?);
+        self.note(format_args!("the proxy starts"));
+        lock(&self.seen).running = true;
+        let mut looks = interval(limits::LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut asked = JoinSet::new();
+        let mut states = BTreeMap::new();
+        let (mut stopping, mut later) = (false, VecDeque::new());
+        let ended = loop {
+            tokio::select! {
+                biased;
+                ended = &mut lifetime => break ended,
+                Ok(event) = events.recv() => self.happened(&event, &mut states),
+                order = self.orders.next() => match order {
+                    Order::Start | Order::Squat { .. } if stopping => later.push_back(order),
+                    Order::Start => {}
+                    Order::Shutdown => {
+                        stopping = true;
+                        proxy.shutdown("the plan says so");
+                    }
+                    Order::Squat { port, on } => self.squat(net, squatters, port, on).await,
+                    Order::Drain(cluster) => { asked.spawn(self.clone().drain(proxy.clone(), cluster)); }
+                    Order::Retry(cluster) => { asked.spawn(self.clone().retry(proxy.clone(), cluster)); }
+                    Order::Reload(change) => { asked.spawn(self.clone().reload(proxy.clone(), change)); }
+                },
+                _ = looks.tick() => self.look(&proxy),
+            }
+        };
+        while let Ok(event) = events.try_recv() {
+            self.happened(&event, &mut states);
+        }
+        self.look(&proxy);
+        self.note(format_args!("the proxy has ended: {ended:?}"));
+        let mut seen = lock(&self.seen);
+        seen.running = false;
+        seen.lives.push(ended.map_err(|e| e.to_string()));
+        Ok(later)
+    }
+
+    fn note(&self, what: std::fmt::Arguments<'_>) {
+        self.around.journal.note(topology::PROXY, what);
+    }
+
+    /// Takes note of an event and of whether it may be.
+    fn happened(&self, event: &Event, states: &mut BTreeMap<String, ClusterState>) {
+        match &event.kind {
+            EventKind::ClusterTransition { virtual_cluster, transition } => {
+                let to = transition.to;
+                self.note(format_args!("{virtual_cluster} is {to}"));
+                let from = states.insert(virtual_cluster.clone(), to);
+                let mut seen = lock(&self.seen);
+                if !has_edge(from, to) {
+                    seen.wrong.push(format!("{virtual_cluster} went from {from:?} to {to}, which is no edge"));
+                }
+                let at = turmoil::sim_elapsed().unwrap_or_default();
+                seen.transitions.push((at, virtual_cluster.clone(), to));
+            }
+            EventKind::ProxyTransition { transition } => self.note(format_args!("proxy is {}", transition.to)),
+            EventKind::Reload { report } => self.note(format_args!("reload {}", report.outcome)),
+            EventKind::Disconnects { .. } | EventKind::Log { .. } | EventKind::Unknown => {}
+        }
+    }
+
+    fn look(&self, proxy: &Proxy<SimNet>) {
+        let status = proxy.status();
+        let mut seen = lock(&self.seen);
+        seen.state = status.proxy.state;
+        let clusters = status.virtual_clusters.into_iter();
+        seen.clusters = clusters.map(|c| (c.name, (c.state, c.connections, c.in_flight))).collect();
+    }
+
+    async fn squat(&self, net: &SimNet, squatters: &mut Squatters, port: u16, on: bool) {
+        if !on {
+            squatters.remove(&port);
+        } else if let Ok(listener) = net.bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).await {
+            squatters.insert(port, listener);
+        }
+    }
+
+    async fn drain(self, proxy: Proxy<SimNet>, cluster: u8) {
+        let name = topology::cluster_name(cluster);
+        let done = proxy.drain(name.parse().expect("a name")).await;
+        self.note(format_args!("drain {name}: {done:?}"));
+    }
+
+    async fn retry(self, proxy: Proxy<SimNet>, cluster: u8) {
+        let name = topology::cluster_name(cluster);
+        let done = proxy.retry(name.parse().expect("a name")).await;
+        self.note(format_args!("retry {name}: {done:?}"));
+    }
+
+    /// Writes a new file and reloads. A change that does not come into force is taken back, as an operator would.
+    async fn reload(self, proxy: Proxy<SimNet>, change: Change) {
+        let new = match change {
+            Change::Unreadable => "( admin: nonsense".to_owned(),
+            Change::Limits | Change::Upstream | Change::Grow | Change::TakenPort => {
+                topology::configuration(self.clusters, self.nodes, Some(change))
+            }
+        };
+        let before = std::mem::replace(&mut *lock(&self.file), new);
+        let outcome = match proxy.read_again() {
+            Err(_) => ReloadOutcome::Rejected,
+            Ok(loaded) => match proxy.reload(Trigger::Api, loaded).await {
+                Ok(report) => report.outcome,
+                Err(refused) => {
+                    self.note(format_args!("reload {change:?}: {refused}"));
+                    ReloadOutcome::Busy
+                }
+            },
+        };
+        self.note(format_args!("reload {change:?}: {outcome}"));
+        if !matches!(outcome, ReloadOutcome::Applied | ReloadOutcome::Unchanged) {
+            *lock(&self.file) = before;
+        }
+        lock(&self.seen).reloads.push((change, outcome));
+    }
+}

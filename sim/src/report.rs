@@ -1,0 +1,114 @@
+//! What came of a run.
+
+use crate::{
+    history::{History, Outcome},
+    hosts::proxy::Seen,
+    journal::Journal,
+    plan::{Change, Plan},
+};
+use kroxy_core::status::{ClusterState, ReloadOutcome};
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What is wrong; empty if nothing is.
+    pub violations: Vec<String>,
+    /// Faults by kind.
+    pub faults: BTreeMap<&'static str, usize>,
+    /// Records acknowledged, refused, and of unknown fate.
+    pub operations: (usize, usize, usize),
+    /// Records that consumers got more than once.
+    pub redelivered: u64,
+    /// How much time passed in the world.
+    pub simulated: Duration,
+    /// Ends of connections that there were.
+    pub streams: u64,
+    /// Every state that a virtual cluster came to, and when.
+    pub transitions: Vec<(Duration, String, ClusterState)>,
+    /// How each reload ended.
+    pub reloads: Vec<(Change, ReloadOutcome)>,
+    /// How each life of the proxy ended; crashes have no end.
+    pub lives: Vec<Result<(), String>>,
+    /// By client: the longest that an acknowledged record took, and how many were acknowledged.
+    pub slowest: BTreeMap<String, (Duration, usize)>,
+    /// Lines of the journal, and a digest over them.
+    pub journal: (u64, u64),
+    /// The journal's last lines, without reads and writes.
+    pub tail: Vec<String>,
+}
+
+impl Report {
+    pub(crate) fn new(
+        plan: &Plan,
+        violations: Vec<String>,
+        simulated: Duration,
+        seen: Seen,
+        history: &History,
+        streams: u64,
+        journal: &Journal,
+    ) -> Self {
+        let mut faults = BTreeMap::new();
+        plan.faults.iter().for_each(|timed| *faults.entry(timed.fault.kind()).or_default() += 1);
+        let mut operations = (0, 0, 0);
+        let mut slowest: BTreeMap<String, (Duration, usize)> = BTreeMap::new();
+        for sent in history.all_sent().into_values() {
+            match sent.outcome {
+                Outcome::Ok => {
+                    operations.0 += 1;
+                    let (longest, count) = slowest.entry(sent.by).or_default();
+                    *longest = sent.took.max(*longest);
+                    *count += 1;
+                }
+                Outcome::Failed => operations.1 += 1,
+                Outcome::Indefinite => operations.2 += 1,
+            }
+        }
+        Self {
+            violations,
+            faults,
+            operations,
+            redelivered: history.redelivered(),
+            simulated,
+            streams,
+            transitions: seen.transitions,
+            reloads: seen.reloads,
+            lives: seen.lives,
+            slowest,
+            journal: journal.digest(),
+            tail: journal.tail(),
+        }
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.violations.is_empty()
+    }
+
+    /// The states that a virtual cluster came to, in their order.
+    pub fn states_of(&self, cluster: u8) -> Vec<ClusterState> {
+        let name = crate::topology::cluster_name(cluster);
+        self.transitions.iter().filter(|(_, of, _)| *of == name).map(|(.., to)| *to).collect()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (ok, failed, indefinite) = self.operations;
+        writeln!(f, "simulated   {:.1} s, {} ends of connections", self.simulated.as_secs_f64(), self.streams)?;
+        writeln!(f, "operations  {ok} acknowledged, {failed} refused, {indefinite} of unknown fate")?;
+        if self.redelivered > 0 {
+            writeln!(f, "redelivered {}", self.redelivered)?;
+        }
+        let faults: Vec<String> = self.faults.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        writeln!(f, "faults      {}", if faults.is_empty() { "none".to_owned() } else { faults.join(", ") })?;
+        writeln!(f, "journal     {} lines, digest {:016x}", self.journal.0, self.journal.1)?;
+        if !self.is_clean() {
+            writeln!(f, "\nthe last events:")?;
+            self.tail.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
+            writeln!(f, "\nwrong:")?;
+            self.violations.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
+        }
+        Ok(())
+    }
+}

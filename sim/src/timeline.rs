@@ -1,0 +1,98 @@
+//! A plan as what is to be done at which moment.
+
+use crate::{
+    hosts::{brokers, proxy},
+    limits,
+    net::Tamper,
+    plan::{Change, Fault, Link, Plan, Rude},
+    topology,
+};
+use std::collections::BTreeMap;
+
+/// ms after a reload that wants a taken port until the port is free again: the reload has failed by then.
+const SQUAT_MS: u64 = 6_000;
+
+/// Something that is done to the world.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Action {
+    Brokers(u8, brokers::Order),
+    Hang {
+        cluster: u8,
+        node: u8,
+        on: bool,
+    },
+    Tamper(u8, Tamper),
+    Partition(Link, bool),
+    Hold(Link, bool),
+    /// `None` is what it was.
+    Latency(Link, Option<u64>),
+    Rude(u8, Rude),
+    Proxy(proxy::Order),
+    Crash,
+    Revive,
+}
+
+/// What is to be done, by ms and in order.
+pub(crate) type Timeline = BTreeMap<(u64, usize), Action>;
+
+/// Everything that a plan's faults come to; what lasts ends when the plan heals at the latest.
+pub(crate) fn of(plan: &Plan) -> Timeline {
+    let mut timeline = Timeline::new();
+    for timed in plan.faults.iter().filter(|timed| timed.at_ms < plan.heal_at_ms) {
+        for (after_ms, action) in actions(&timed.fault) {
+            let at_ms = (timed.at_ms + after_ms).min(plan.heal_at_ms);
+            timeline.insert((at_ms, timeline.len()), action);
+        }
+    }
+    timeline
+}
+
+fn actions(fault: &Fault) -> Vec<(u64, Action)> {
+    use Action::{Brokers, Crash, Hang, Hold, Latency, Partition, Proxy, Revive};
+    use proxy::Order::{Drain, Reload, Retry, Shutdown, Squat, Start};
+    match *fault {
+        Fault::BrokerBounce { cluster, node, down_ms } => vec![
+            (0, Brokers(cluster, brokers::Order::Stop(node))),
+            (down_ms, Brokers(cluster, brokers::Order::Start(node))),
+        ],
+        Fault::BrokerHangs { cluster, node, for_ms } => {
+            vec![(0, Hang { cluster, node, on: true }), (for_ms, Hang { cluster, node, on: false })]
+        }
+        Fault::LeaderMove { cluster, partition, to } => {
+            vec![(0, Brokers(cluster, brokers::Order::MoveLeader { partition: i32::from(partition), to }))]
+        }
+        Fault::CoordinatorMove { cluster, to } => vec![(0, Brokers(cluster, brokers::Order::MoveCoordinator { to }))],
+        Fault::WrongCorrelation { cluster } => vec![(0, Action::Tamper(cluster, Tamper::Correlation))],
+        Fault::CutAnswer { cluster } => vec![(0, Action::Tamper(cluster, Tamper::Cut))],
+        Fault::Partition { link, for_ms } => vec![(0, Partition(link, true)), (for_ms, Partition(link, false))],
+        Fault::Hold { link, for_ms } => vec![(0, Hold(link, true)), (for_ms, Hold(link, false))],
+        Fault::Latency { link, ms, for_ms } => vec![(0, Latency(link, Some(ms))), (for_ms, Latency(link, None))],
+        Fault::Client { cluster, rude } => vec![(0, Action::Rude(cluster, rude))],
+        Fault::ProxyRestart { down_ms } => {
+            let drained_ms = u64::try_from(limits::DRAIN.as_millis()).expect("a few seconds");
+            vec![(0, Proxy(Shutdown)), (drained_ms + down_ms, Proxy(Start))]
+        }
+        Fault::ProxyCrash { down_ms } => vec![(0, Crash), (down_ms, Revive)],
+        Fault::Reload { change: Change::TakenPort } => {
+            let port = topology::TAKEN;
+            vec![
+                (0, Proxy(Squat { port, on: true })),
+                (0, Proxy(Reload(Change::TakenPort))),
+                (SQUAT_MS, Proxy(Squat { port, on: false })),
+            ]
+        }
+        Fault::Reload { change } => vec![(0, Proxy(Reload(change)))],
+        Fault::Drain { cluster, retry_after_ms } => {
+            vec![(0, Proxy(Drain(cluster))), (retry_after_ms, Proxy(Retry(cluster)))]
+        }
+        Fault::PortTaken { cluster, for_ms } => {
+            let port = topology::bootstrap_port(cluster);
+            vec![
+                (0, Proxy(Shutdown)),
+                (0, Proxy(Squat { port, on: true })),
+                (0, Proxy(Start)),
+                (for_ms, Proxy(Squat { port, on: false })),
+            ]
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Who is where: names, ports and the configuration of the proxy.
+
+use crate::{limits, plan::Change};
+use runtime::config;
+use std::fmt::Write;
+
+/// The turmoil host of the proxy.
+pub(crate) const PROXY: &str = "proxy";
+/// The turmoil host of all clients.
+pub(crate) const CLIENTS: &str = "clients";
+/// What clients know the proxy as.
+pub(crate) const ADVERTISED: &str = "kafka.public.example";
+/// What the names of all brokers end in: no client may ever see it.
+pub(crate) const UPSTREAM: &str = ".upstream.example";
+/// The topic of idempotent producers and of the consumer group.
+pub(crate) const ORDERS: &str = "orders";
+/// The topic of all others.
+pub(crate) const READINGS: &str = "readings";
+/// The consumer group.
+pub(crate) const GROUP: &str = "billing";
+/// The port of the admin API.
+pub(crate) const ADMIN: u16 = 9_190;
+/// A port that somebody else holds on the proxy's host.
+pub(crate) const TAKEN: u16 = 9_999;
+/// The first node's port on the brokers' host.
+const BROKER: u16 = 9_092;
+
+/// The turmoil host of a cluster's brokers.
+pub(crate) fn brokers(cluster: u8) -> String {
+    format!("brokers-{cluster}")
+}
+
+/// The name of a virtual cluster.
+pub(crate) fn cluster_name(cluster: u8) -> String {
+    format!("tenant-{cluster}")
+}
+
+/// The name that a broker tells its clients.
+pub(crate) fn broker_name(cluster: u8, node: u8) -> String {
+    format!("b{node}.c{cluster}{UPSTREAM}")
+}
+
+/// The port that a broker listens on.
+pub(crate) fn broker_port(node: u8) -> u16 {
+    BROKER + u16::from(node)
+}
+
+/// Where clients of a cluster begin.
+pub(crate) fn bootstrap_port(cluster: u8) -> u16 {
+    10_000 + 100 * u16::from(cluster)
+}
+
+/// The configuration of a proxy for so many clusters of so many brokers, as a file would say it.
+pub(crate) fn configuration(clusters: u8, nodes: u8, change: Option<Change>) -> String {
+    let mut text = format!(
+        "(
+    admin: (bind: \"127.0.0.1:{ADMIN}\"),
+    on_virtual_cluster_failure: (serve: Remaining, retry: (max_retries: Forever, initial_backoff: \"200ms\", max_backoff: \"2s\")),
+    virtual_clusters: [\n"
+    );
+    for cluster in 0..clusters {
+        let change = change.filter(|_| cluster == 0);
+        let mut servers: Vec<String> =
+            (0..nodes).map(|n| format!("\"{}:{}\"", broker_name(cluster, n), broker_port(n))).collect();
+        let mut bootstrap = bootstrap_port(cluster);
+        let mut frame = "8MiB";
+        let mut ranges = format!("(ids: (0, {}), first_port: {})", nodes - 1, bootstrap + 1);
+        match change {
+            Some(Change::Limits) => frame = "4MiB",
+            Some(Change::Upstream) => servers.reverse(),
+            Some(Change::Grow) => {
+                write!(ranges, ", (ids: (10, 12), first_port: {})", bootstrap + 50).expect("a string takes everything");
+            }
+            Some(Change::TakenPort) => bootstrap = TAKEN,
+            Some(Change::Unreadable) => servers.push("0:0:0".to_owned()),
+            None => {}
+        }
+        write!(
+            text,
+            "        (
+            name: \"{name}\",
+            upstream: (bootstrap_servers: [{servers}], connect_timeout: \"2s\"),
+            gateways: [(name: \"default\", port_per_broker: (
+                bind: \"0.0.0.0\", advertised_host: \"{ADVERTISED}\", bootstrap_port: {bootstrap}, nodes: [{ranges}],
+            ))],
+            drain_timeout: \"{drain}ms\",
+            first_request_timeout: \"5s\",
+            limits: (max_request_frame: \"{frame}\"),
+        ),\n",
+            name = cluster_name(cluster),
+            servers = servers.join(", "),
+            drain = limits::DRAIN.as_millis(),
+        )
+        .expect("a string takes everything");
+    }
+    text + "    ],\n)\n"
+}
+
+/// What a configuration file says, ready for the proxy.
+pub(crate) fn read(text: &str) -> Result<kroxy_core::reload::Loaded, String> {
+    config::parse_str("sim.ron", text).map(runtime::load::loaded).map_err(|e| e.to_string())
+}

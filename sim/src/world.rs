@@ -1,0 +1,361 @@
+//! Builds a world from a plan, plays the faults, heals everything, and has the end judged.
+//!
+//! ```text
+//! clients ⇄ proxy ⇄ brokers-0, brokers-1, …      one turmoil host each: many hosts are slow
+//! ```
+//! Two phases: until `heal_at_ms` things go wrong and only safety is demanded; then all is well again, and within bounded
+//! time everybody has to have done their work, and the proxy has to have let go of everything.
+
+use crate::{
+    NotDeterministic, check,
+    clients::{Clients, Phase},
+    history::History,
+    hosts::{
+        Surroundings,
+        brokers::{self, Brokers, Truth},
+        proxy::{self, ProxyHost, Seen},
+    },
+    journal::Journal,
+    limits, lock,
+    mailbox::Mailbox,
+    net::{Tamper, Wires},
+    plan::{Link, Plan, Rude},
+    report::Report,
+    timeline::{self, Action},
+    topology,
+};
+use kroxy_core::status::ClusterState;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
+use tokio::sync::watch;
+
+/// How often what can be seen of everybody is compared with what is waited for.
+const LOOK_MS: u64 = 20;
+
+/// The world while it runs.
+struct World<'a> {
+    plan: &'a Plan,
+    sim: turmoil::Sim<'a>,
+    brokers: Vec<Brokers>,
+    proxy: ProxyHost,
+    rude: Mailbox<(u8, Rude)>,
+    phase: watch::Sender<Phase>,
+    history: History,
+    around: Surroundings,
+}
+
+/// Why a world ended early.
+enum Ended {
+    /// A host's software has failed.
+    Failed(String),
+    /// Something did not come about in time.
+    TooLate(String),
+}
+
+/// Plays a plan and judges what came of it.
+///
+/// # Errors
+/// Where this build cannot repeat a run.
+pub fn run(plan: &Plan, journal: &Journal) -> Result<Report, NotDeterministic> {
+    crate::may_run()?;
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let history = History::default();
+    let around = Surroundings {
+        wires: Wires::new(plan.seed, plan.weather, journal.clone()),
+        journal: journal.clone(),
+        seed: plan.seed,
+    };
+    let mut elapsed = Duration::ZERO;
+    // A panic anywhere on a simulated host ends the world, and is a finding like any other.
+    let played = catch_unwind(AssertUnwindSafe(|| {
+        let mut world = World::new(plan, &seen, &history, &around);
+        let ended = world.play();
+        elapsed = world.sim.elapsed();
+        let truths: Vec<Truth> = world.brokers.iter().map(|brokers| lock(&brokers.truth).clone()).collect();
+        (ended, truths)
+    }));
+    let mut violations = [history.accusations(), around.wires.accusations(), lock(&seen).wrong.clone()].concat();
+    match played {
+        Ok((Ok(()), truths)) => violations.extend(check::judge(plan, &truths, &history)),
+        Ok((Err(Ended::Failed(why) | Ended::TooLate(why)), _)) => violations.push(why),
+        Err(panic) => violations.push(format!("panic: {}", panic_text(panic.as_ref()))),
+    }
+    let seen = lock(&seen).clone();
+    Ok(Report::new(plan, violations, elapsed, seen, &history, around.wires.streams(), journal))
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "of an unknown kind".to_owned())
+}
+
+impl<'a> World<'a> {
+    fn new(plan: &'a Plan, seen: &Arc<Mutex<Seen>>, history: &History, around: &Surroundings) -> Self {
+        let ms = Duration::from_millis;
+        let mut sim = turmoil::Builder::new()
+            .epoch(SystemTime::UNIX_EPOCH + limits::EPOCH)
+            .rng_seed(plan.seed)
+            .tick_duration(limits::TICK)
+            .simulation_duration(Duration::from_secs(86_400))
+            .min_message_latency(ms(plan.weather.latency_ms.0))
+            .max_message_latency(ms(plan.weather.latency_ms.1))
+            .tcp_capacity(limits::TCP_CAPACITY)
+            .enable_random_order()
+            .build();
+        let mut all = Vec::new();
+        for cluster in 0..plan.clusters {
+            let brokers = Brokers {
+                cluster,
+                nodes: plan.nodes,
+                partitions: plan.partitions,
+                orders: Mailbox::default(),
+                truth: Arc::default(),
+                around: around.clone(),
+            };
+            let host = topology::brokers(cluster);
+            (0..plan.nodes).for_each(|node| around.wires.name(&topology::broker_name(cluster, node), &host));
+            let software = brokers.clone();
+            sim.host(host, move || software.clone().run());
+            all.push(brokers);
+        }
+        let proxy = ProxyHost {
+            clusters: plan.clusters,
+            nodes: plan.nodes,
+            orders: Mailbox::default(),
+            seen: seen.clone(),
+            file: Arc::new(Mutex::new(topology::configuration(plan.clusters, plan.nodes, None))),
+            around: around.clone(),
+        };
+        around.wires.name(topology::ADVERTISED, topology::PROXY);
+        let software = proxy.clone();
+        sim.host(topology::PROXY, move || software.clone().run());
+        let (phase, phases) = watch::channel(Phase::Faults);
+        let rude = Mailbox::default();
+        let clients = Clients {
+            clusters: plan.clusters,
+            partitions: plan.partitions,
+            load: plan.load,
+            phase: phases,
+            rude: rude.clone(),
+            history: history.clone(),
+            around: around.clone(),
+        };
+        sim.client(topology::CLIENTS, clients.run());
+        Self { plan, sim, brokers: all, proxy, rude, phase, history: history.clone(), around: around.clone() }
+    }
+
+    fn play(&mut self) -> Result<(), Ended> {
+        let mut timeline = timeline::of(self.plan);
+        while self.now_ms() < self.plan.heal_at_ms {
+            while let Some(next) = timeline.first_entry()
+                && next.key().0 <= self.now_ms()
+            {
+                let action = next.remove();
+                self.act(&action);
+            }
+            self.step()?;
+        }
+        for action in timeline.into_values() {
+            self.act(&action);
+        }
+        self.heal();
+        self.progress()?;
+        self.quiet()?;
+        self.stop()
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.sim.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn step(&mut self) -> Result<bool, Ended> {
+        let now = self.sim.elapsed();
+        self.around.journal.set_now(now);
+        if now.as_millis().is_multiple_of(u128::from(LOOK_MS)) {
+            self.around.wires.reset_orphans(now);
+        }
+        self.sim.step().map_err(|e| Ended::Failed(format!("a host has failed: {e}")))
+    }
+
+    /// Steps until something holds, looking now and then, or until that is too late.
+    fn until(&mut self, within: Duration, mut holds: impl FnMut(&mut Self) -> Result<(), String>) -> Result<(), Ended> {
+        let give_up = self.sim.elapsed() + within;
+        loop {
+            let Err(missing) = holds(self) else { return Ok(()) };
+            if self.sim.elapsed() >= give_up {
+                return Err(Ended::TooLate(format!("not within {within:?}: {missing}")));
+            }
+            for _ in 0..LOOK_MS {
+                self.step()?;
+            }
+        }
+    }
+
+    fn act(&mut self, action: &Action) {
+        self.around.journal.note("world", format_args!("{action:?}"));
+        match action {
+            Action::Brokers(cluster, order) => self.brokers[usize::from(*cluster)].orders.send(order.clone()),
+            Action::Hang { cluster, node, on } => {
+                self.around.wires.hang(&topology::brokers(*cluster), topology::broker_port(*node), *on);
+            }
+            Action::Tamper(cluster, how) => self.tamper(*cluster, *how),
+            Action::Partition(link, true) => {
+                let (a, b) = ends(*link);
+                self.sim.partition(a, b);
+            }
+            Action::Partition(link, false) => {
+                let (a, b) = ends(*link);
+                self.sim.repair(a.clone(), b.clone());
+                self.around.wires.lose(&a, &b);
+            }
+            Action::Hold(link, true) => {
+                let (a, b) = ends(*link);
+                self.sim.hold(a, b);
+            }
+            Action::Hold(link, false) => {
+                let (a, b) = ends(*link);
+                self.sim.release(a, b);
+            }
+            Action::Latency(link, ms) => {
+                let (a, b) = ends(*link);
+                let ms = ms.unwrap_or(self.plan.weather.latency_ms.0);
+                self.sim.set_link_latency(a, b, Duration::from_millis(ms));
+            }
+            Action::Rude(cluster, how) => self.rude.send((*cluster, *how)),
+            Action::Proxy(order) => self.proxy.orders.send(order.clone()),
+            Action::Crash => {
+                self.sim.crash(topology::PROXY);
+                lock(&self.proxy.seen).running = false;
+            }
+            Action::Revive => self.revive(),
+        }
+    }
+
+    fn tamper(&self, cluster: u8, how: Tamper) {
+        self.around.wires.tamper(&topology::brokers(cluster), how);
+    }
+
+    fn revive(&mut self) {
+        if !self.sim.is_host_running(topology::PROXY) {
+            self.sim.bounce(topology::PROXY);
+        }
+    }
+
+    /// All is well from now on.
+    fn heal(&mut self) {
+        self.around.journal.note("world", format_args!("everything is healed"));
+        self.around.wires.stop_tampering();
+        self.revive();
+        self.proxy.orders.send(proxy::Order::Start);
+        self.retry_drained();
+        self.phase.send_replace(Phase::Finish);
+    }
+
+    /// What an operator has drained stays so until he wants it back; what has failed comes back by itself.
+    fn retry_drained(&self) {
+        let seen = lock(&self.proxy.seen);
+        for cluster in 0..self.plan.clusters {
+            let state = seen.clusters.get(&topology::cluster_name(cluster)).map(|(state, ..)| *state);
+            if state == Some(ClusterState::Draining) {
+                self.proxy.orders.send(proxy::Order::Retry(cluster));
+            }
+        }
+    }
+
+    /// Producers finish, consumers catch up, everybody leaves.
+    fn progress(&mut self) -> Result<(), Ended> {
+        let mut next_retry = limits::DRAIN * 2 + self.sim.elapsed();
+        self.until(limits::PROGRESS, |world| {
+            if world.sim.elapsed() >= next_retry {
+                world.retry_drained();
+                next_retry += limits::DRAIN * 2;
+            }
+            let busy: Vec<String> =
+                world.history.who_is_busy().into_iter().filter(|who| !who.contains("consumer")).collect();
+            if busy.is_empty() { Ok(()) } else { Err(format!("still at work: {}", busy.join(", "))) }
+        })?;
+        self.tell_the_truth()?;
+        if self.plan.load.consumers > 0 {
+            self.until(limits::PROGRESS, |world| {
+                let unread: i64 = world.ends().into_iter().map(|(place, end)| world.history.unread(place, end)).sum();
+                if unread == 0 { Ok(()) } else { Err(format!("{unread} records were handed to no consumer")) }
+            })?;
+        }
+        self.phase.send_replace(Phase::Leave);
+        self.until(limits::PROGRESS, |world| {
+            let busy = world.history.who_is_busy();
+            if busy.is_empty() { Ok(()) } else { Err(format!("does not leave: {}", busy.join(", "))) }
+        })
+    }
+
+    fn ends(&self) -> Vec<(crate::history::Place, i64)> {
+        let places = self.brokers.iter().flat_map(|brokers| {
+            let truth = lock(&brokers.truth);
+            let orders = truth.records.iter().filter(|((topic, _), _)| topic == topology::ORDERS);
+            let end = |records: &Vec<fixture_broker::RecordView>| records.last().map_or(0, |last| last.offset + 1);
+            orders
+                .map(|((_, partition), records)| ((brokers.cluster, topology::ORDERS, *partition), end(records)))
+                .collect::<Vec<_>>()
+        });
+        places.collect()
+    }
+
+    fn tell_the_truth(&mut self) -> Result<(), Ended> {
+        let before: Vec<u64> = self.brokers.iter().map(|brokers| lock(&brokers.truth).told).collect();
+        self.brokers.iter().for_each(|brokers| brokers.orders.send(brokers::Order::Tell));
+        self.until(limits::QUIET, |world| {
+            let told = world.brokers.iter().zip(&before).all(|(brokers, before)| lock(&brokers.truth).told > *before);
+            if told { Ok(()) } else { Err("the brokers do not tell what they have".to_owned()) }
+        })
+    }
+
+    /// The proxy holds nothing for clients that are gone.
+    fn quiet(&mut self) -> Result<(), Ended> {
+        self.until(limits::QUIET, |world| {
+            let seen = lock(&world.proxy.seen);
+            let left: Vec<String> = seen
+                .clusters
+                .iter()
+                .filter(|(_, (state, connections, in_flight))| {
+                    *state != ClusterState::Serving || *connections > 0 || *in_flight > 0
+                })
+                .map(|(name, (state, connections, in_flight))| {
+                    format!("{name} is {state} with {connections} connections and {in_flight} in flight")
+                })
+                .collect();
+            if left.is_empty() { Ok(()) } else { Err(left.join(", ")) }
+        })
+    }
+
+    /// The proxy stops, and leaves nothing open.
+    fn stop(&mut self) -> Result<(), Ended> {
+        self.proxy.orders.send(proxy::Order::Shutdown);
+        self.until(limits::DRAIN + limits::STOP, |world| {
+            let seen = lock(&world.proxy.seen);
+            if seen.running { Err(format!("the proxy is {}", seen.state)) } else { Ok(()) }
+        })?;
+        if let Some(Err(why)) = lock(&self.proxy.seen).lives.last() {
+            return Err(Ended::Failed(format!("the proxy ended with: {why}")));
+        }
+        let (streams, ports) = self.around.wires.left(topology::PROXY);
+        if streams > 0 || !ports.is_empty() {
+            return Err(Ended::Failed(format!("the proxy has left {streams} streams open and listens on {ports:?}")));
+        }
+        self.until(limits::QUIET, |world| {
+            world.brokers.iter().for_each(|brokers| brokers.orders.send(brokers::Order::Tell));
+            let left: usize = world.brokers.iter().map(|brokers| lock(&brokers.truth).connections).sum();
+            if left == 0 { Ok(()) } else { Err(format!("the brokers still have {left} connections of it")) }
+        })?;
+        self.tell_the_truth()
+    }
+}
+
+fn ends(link: Link) -> (String, String) {
+    match link {
+        Link::Clients => (topology::CLIENTS.to_owned(), topology::PROXY.to_owned()),
+        Link::Upstream(cluster) => (topology::PROXY.to_owned(), topology::brokers(cluster)),
+    }
+}

@@ -1,0 +1,212 @@
+//! Named scenarios: one story each, told by a plan and by what must come of it.
+
+use kroxy_core::status::{
+    ClusterState::{self, Draining, Failed, Initializing, Serving, Stopped},
+    ReloadOutcome,
+};
+use sim::{
+    journal::Journal,
+    plan::{Change, Fault, Link, Load, Plan, Rude, Weather},
+    report::Report,
+    world,
+};
+use std::time::Duration;
+
+/// Plays a plan, which must be clean.
+fn play(plan: &Plan) -> Report {
+    let report = world::run(plan, &Journal::default()).expect("this build is deterministic");
+    assert!(
+        report.is_clean(),
+        "{report}\nsee it again: write this to plan.ron, then cargo run -p sim -- replay plan.ron\n{}",
+        plan.to_ron()
+    );
+    report
+}
+
+/// The life of a virtual cluster that starts, does this, and stops with the proxy.
+fn life(between: &[ClusterState]) -> Vec<ClusterState> {
+    [&[Initializing, Serving], between, &[Draining, Stopped]].concat()
+}
+
+#[test]
+fn relay_works() {
+    let report = play(&Plan::quiet(1));
+    assert!(report.operations.0 > 300, "{report}");
+    assert_eq!(report.operations.1, 0, "{report}");
+    assert_eq!(report.states_of(0), life(&[]));
+    assert_eq!(report.lives, [Ok(())]);
+}
+
+#[test]
+fn relay_works_byte_by_byte() {
+    let mut plan = Plan::quiet(2);
+    plan.weather =
+        Weather { short_per_mille: 900, stall_per_mille: 5, stall_max_ms: 20, window: 4_096, ..Weather::FAIR };
+    plan.load.pace_ms = 100;
+    play(&plan);
+}
+
+#[test]
+fn two_clusters_share_a_proxy_and_nothing_else() {
+    let mut plan = Plan::quiet(3);
+    plan.clusters = 2;
+    let report = play(&plan);
+    assert_eq!(report.states_of(1), life(&[]));
+}
+
+#[test]
+fn a_broker_bounces_under_load() {
+    let bounce = |node| Fault::BrokerBounce { cluster: 0, node, down_ms: 800 };
+    let report = play(&Plan::quiet(4).with([(1_000, bounce(0)), (3_000, bounce(1))]));
+    assert_eq!(report.states_of(0), life(&[]), "what upstream does is no concern of the cluster's life");
+}
+
+#[test]
+fn leaders_move_under_load() {
+    let moves = (0..8_u8).map(|n| {
+        let (partition, to) = (n % 2, (n / 2) % 2);
+        (1_000 + 300 * u64::from(n), Fault::LeaderMove { cluster: 0, partition, to })
+    });
+    let report = play(&Plan::quiet(5).with(moves));
+    assert!(report.operations.0 > 300, "{report}");
+}
+
+#[test]
+fn the_coordinator_moves_while_a_group_reads() {
+    let moves = [(1_000, 1), (2_000, 0), (2_100, 1)].map(|(at, to)| (at, Fault::CoordinatorMove { cluster: 0, to }));
+    play(&Plan::quiet(6).with(moves));
+}
+
+#[test]
+fn the_proxy_restarts_under_load_and_nothing_is_lost() {
+    let report = play(&Plan::quiet(7).with([(1_500, Fault::ProxyRestart { down_ms: 200 })]));
+    assert_eq!(report.lives, [Ok(()), Ok(())]);
+}
+
+#[test]
+fn the_proxy_dies_under_load_and_nothing_acknowledged_is_lost() {
+    let report = play(&Plan::quiet(8).with([(1_500, Fault::ProxyCrash { down_ms: 500 })]));
+    assert_eq!(report.lives, [Ok(())], "a crash is no end");
+}
+
+#[test]
+fn slow_and_rude_clients_slow_nobody_else() {
+    let all = [Rude::Deaf, Rude::Dribble, Rude::Silent, Rude::HalfRequest, Rude::Garbage, Rude::Impatient];
+    let faults = all
+        .iter()
+        .cycle()
+        .take(30)
+        .zip(0..)
+        .map(|(rude, n)| (1_000 + 20 * n, Fault::Client { cluster: 0, rude: *rude }));
+    let mut plan = Plan::quiet(9);
+    plan.load = Load { acks_one: 3, ..Load::ONE_OF_EACH };
+    let slowest = |report: &Report| {
+        let plain = report.slowest.iter().filter(|(name, _)| name.contains("-one-"));
+        plain
+            .map(|(_, (longest, count))| {
+                assert!(*count > 50, "{report}");
+                *longest
+            })
+            .max()
+            .expect("three of them")
+    };
+    let alone = slowest(&play(&plan));
+    let beside = slowest(&play(&plan.clone().with(faults)));
+    assert!(beside <= alone + Duration::from_millis(20), "{beside:?} beside the rude, {alone:?} alone");
+}
+
+#[test]
+fn one_bad_cluster_harms_no_other_and_comes_back_by_itself() {
+    let mut plan = Plan::quiet(10).with([(500, Fault::PortTaken { cluster: 0, for_ms: 4_000 })]);
+    plan.clusters = 2;
+    plan.heal_at_ms = 6_000;
+    let report = play(&plan);
+    assert!(report.states_of(0).contains(&Failed), "{:?}", report.states_of(0));
+    assert!(!report.states_of(1).contains(&Failed), "{:?}", report.states_of(1));
+    assert_eq!(report.lives, [Ok(()), Ok(())]);
+}
+
+#[test]
+fn a_shutdown_while_initializing_ends_well() {
+    let report = play(&Plan::quiet(11).with([(0, Fault::ProxyRestart { down_ms: 10 })]));
+    assert_eq!(report.lives.len(), 2);
+}
+
+#[test]
+fn a_shutdown_while_draining_and_twice_ends_well() {
+    let drain = Fault::Drain { cluster: 0, retry_after_ms: 60_000 };
+    let restart = Fault::ProxyRestart { down_ms: 100 };
+    let hold = Fault::Hold { link: Link::Upstream(0), for_ms: 1_500 };
+    // With upstream held back requests stay in flight, and the drain lasts.
+    let report =
+        play(&Plan::quiet(12).with([(1_000, hold), (1_200, drain), (1_300, restart.clone()), (1_400, restart)]));
+    assert_eq!(report.lives, [Ok(()), Ok(())]);
+}
+
+#[test]
+fn an_operator_drains_a_cluster_and_brings_it_back() {
+    let report = play(&Plan::quiet(13).with([(1_500, Fault::Drain { cluster: 0, retry_after_ms: 1_500 })]));
+    assert_eq!(report.states_of(0), life(&[Draining, Initializing, Serving]));
+}
+
+#[test]
+fn a_drain_that_cannot_finish_is_cut_at_its_deadline() {
+    let hang = |node| (1_000, Fault::BrokerHangs { cluster: 0, node, for_ms: 3_900 });
+    let mut plan = Plan::quiet(14).with([hang(0), hang(1), (1_500, Fault::ProxyRestart { down_ms: 1_000 })]);
+    plan.heal_at_ms = 5_000;
+    let report = play(&plan);
+    let draining = report.transitions.iter().find(|(.., to)| *to == Draining).expect("it drains").0;
+    let stopped = report.transitions.iter().find(|(.., to)| *to == Stopped).expect("it stops").0;
+    let took = stopped - draining;
+    let (least, most) = (Duration::from_millis(1_990), Duration::from_millis(2_200));
+    assert!((least..=most).contains(&took), "a drain of 2 s took {took:?}");
+}
+
+#[test]
+fn a_reload_that_changes_limits_keeps_connections() {
+    let report = play(&Plan::quiet(15).with([(1_500, Fault::Reload { change: Change::Limits })]));
+    assert_eq!(report.reloads, [(Change::Limits, ReloadOutcome::Applied)]);
+    assert_eq!(report.states_of(0), life(&[]));
+}
+
+#[test]
+fn a_reload_that_changes_upstream_drains_and_serves_again() {
+    let report = play(&Plan::quiet(16).with([(1_500, Fault::Reload { change: Change::Upstream })]));
+    assert_eq!(report.reloads, [(Change::Upstream, ReloadOutcome::Applied)]);
+    assert_eq!(report.states_of(0), life(&[Draining, Initializing, Serving]));
+}
+
+#[test]
+fn a_reload_that_cannot_work_goes_back_to_what_was() {
+    let faults =
+        [(1_000, Change::Unreadable), (1_500, Change::TakenPort)].map(|(at, change)| (at, Fault::Reload { change }));
+    let mut plan = Plan::quiet(17).with(faults);
+    plan.heal_at_ms = 9_000;
+    let report = play(&plan);
+    let outcomes: Vec<_> = report.reloads.iter().map(|(_, outcome)| *outcome).collect();
+    assert_eq!(outcomes[0], ReloadOutcome::Rejected);
+    assert!(matches!(outcomes[1], ReloadOutcome::Failed | ReloadOutcome::Partial), "{outcomes:?}");
+    assert_eq!(report.states_of(0).last(), Some(&Stopped));
+}
+
+#[test]
+fn a_wrong_or_cut_answer_reaches_no_client() {
+    let faults = (0..6).map(|n| {
+        let fault = if n % 2 == 0 { Fault::WrongCorrelation { cluster: 0 } } else { Fault::CutAnswer { cluster: 0 } };
+        (1_000 + n * 500, fault)
+    });
+    play(&Plan::quiet(18).with(faults));
+}
+
+#[test]
+fn upstream_goes_away_and_comes_back() {
+    let faults = [
+        (1_000, Fault::Partition { link: Link::Upstream(0), for_ms: 2_500 }),
+        (4_000, Fault::Hold { link: Link::Upstream(0), for_ms: 1_500 }),
+        (6_000, Fault::Partition { link: Link::Clients, for_ms: 1_500 }),
+    ];
+    let mut plan = Plan::quiet(19).with(faults);
+    plan.heal_at_ms = 8_000;
+    let report = play(&plan);
+    assert_eq!(report.states_of(0), life(&[]));
+}
