@@ -38,16 +38,28 @@ impl ApiKey {
     pub const API_VERSIONS: Self = Self(18);
     /// InitProducerId.
     pub const INIT_PRODUCER_ID: Self = Self(22);
+    /// OffsetForLeaderEpoch.
+    pub const OFFSET_FOR_LEADER_EPOCH: Self = Self(23);
+    /// AddPartitionsToTxn.
+    pub const ADD_PARTITIONS_TO_TXN: Self = Self(24);
+    /// AddOffsetsToTxn.
+    pub const ADD_OFFSETS_TO_TXN: Self = Self(25);
     /// SaslAuthenticate.
     pub const SASL_AUTHENTICATE: Self = Self(36);
     /// DescribeQuorum.
     pub const DESCRIBE_QUORUM: Self = Self(55);
     /// DescribeCluster.
     pub const DESCRIBE_CLUSTER: Self = Self(60);
+    /// ConsumerGroupHeartbeat.
+    pub const CONSUMER_GROUP_HEARTBEAT: Self = Self(68);
+    /// ShareGroupHeartbeat.
+    pub const SHARE_GROUP_HEARTBEAT: Self = Self(76);
     /// ShareFetch.
     pub const SHARE_FETCH: Self = Self(78);
     /// ShareAcknowledge.
     pub const SHARE_ACKNOWLEDGE: Self = Self(79);
+    /// StreamsGroupHeartbeat.
+    pub const STREAMS_GROUP_HEARTBEAT: Self = Self(88);
 
     /// Kafka's name of the API; `Unknown` where there is none here.
     pub fn name(self) -> &'static str {
@@ -92,6 +104,55 @@ pub enum ResponseTreatment {
     ApiVersions,
 }
 
+/// What becomes of a request that arrives while its connection is draining.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DrainTreatment {
+    /// What at any other time becomes of it: it tells a client where to go, or who it is.
+    Serve,
+    /// It is executed, because a rejection would reach the application or lose work.
+    Execute,
+    /// It is not executed, and answered with an error that clients retry.
+    Reject(Retriable),
+    /// It is not executed, and has no error that all clients retry: the connection closes once everything before it is
+    /// answered.
+    Close,
+}
+
+/// The errors that tell a client to ask somebody else.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Retriable {
+    /// For a partition.
+    NotLeaderOrFollower,
+    /// For a group or a transactional id. Never `COORDINATOR_NOT_AVAILABLE`: sarama gives up on it.
+    NotCoordinator,
+    /// For a fetch of what an incremental session has (KIP-227): the client names all its partitions again.
+    FetchSessionIdNotFound,
+    /// For a share session (KIP-932).
+    ShareSessionNotFound,
+}
+
+impl Retriable {
+    /// Kafka's number of the error.
+    pub const fn code(self) -> i16 {
+        match self {
+            Self::NotLeaderOrFollower => 6,
+            Self::NotCoordinator => 16,
+            Self::FetchSessionIdNotFound => 70,
+            Self::ShareSessionNotFound => 122,
+        }
+    }
+
+    /// Kafka's name of the error.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotLeaderOrFollower => "NOT_LEADER_OR_FOLLOWER",
+            Self::NotCoordinator => "NOT_COORDINATOR",
+            Self::FetchSessionIdNotFound => "FETCH_SESSION_ID_NOT_FOUND",
+            Self::ShareSessionNotFound => "SHARE_SESSION_NOT_FOUND",
+        }
+    }
+}
+
 /// One API.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Api {
@@ -109,6 +170,8 @@ pub struct Api {
     pub request: RequestTreatment,
     /// What becomes of its responses, where they carry anything to treat: see [`Self::response_treatment`].
     pub response: ResponseTreatment,
+    /// What becomes of its requests while the connection is draining.
+    pub drain: DrainTreatment,
 }
 
 impl Api {
@@ -156,6 +219,7 @@ impl Api {
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "a row of a table")]
 const fn api(
     key: i16,
     name: &'static str,
@@ -164,108 +228,112 @@ const fn api(
     flexible_from: Option<i16>,
     request: RequestTreatment,
     response: ResponseTreatment,
+    drain: DrainTreatment,
 ) -> Api {
-    Api { key: ApiKey(key), name, min, max, flexible_from, request, response }
+    Api { key: ApiKey(key), name, min, max, flexible_from, request, response, drain }
 }
 
 /// Every API up to the newest one of Kafka 4.3.1, each at the index of its number.
 #[rustfmt::skip]
 pub static APIS: [Api; 93] = {
-    use {RequestTreatment as Q, ResponseTreatment as R};
+    use {DrainTreatment as D, RequestTreatment as Q, ResponseTreatment as R};
+    const LEADER: D = D::Reject(Retriable::NotLeaderOrFollower);
+    const COORDINATOR: D = D::Reject(Retriable::NotCoordinator);
+    const SHARE_SESSION: D = D::Reject(Retriable::ShareSessionNotFound);
     [
-        api(0, "Produce", 3, 13, Some(9), Q::Produce, R::Rewrite),
-        api(1, "Fetch", 4, 18, Some(12), Q::Relay, R::Records),
-        api(2, "ListOffsets", 1, 11, Some(6), Q::Relay, R::Relay),
-        api(3, "Metadata", 0, 13, Some(9), Q::Relay, R::Rewrite),
-        api(4, "LeaderAndIsr", 0, -1, None, Q::Refuse, R::Relay),
-        api(5, "StopReplica", 0, -1, None, Q::Refuse, R::Relay),
-        api(6, "UpdateMetadata", 0, -1, None, Q::Refuse, R::Relay),
-        api(7, "ControlledShutdown", 0, -1, None, Q::Refuse, R::Relay),
-        api(8, "OffsetCommit", 2, 10, Some(8), Q::Relay, R::Relay),
-        api(9, "OffsetFetch", 1, 10, Some(6), Q::Relay, R::Relay),
-        api(10, "FindCoordinator", 0, 6, Some(3), Q::Relay, R::Rewrite),
-        api(11, "JoinGroup", 0, 9, Some(6), Q::Relay, R::Relay),
-        api(12, "Heartbeat", 0, 4, Some(4), Q::Relay, R::Relay),
-        api(13, "LeaveGroup", 0, 5, Some(4), Q::Relay, R::Relay),
-        api(14, "SyncGroup", 0, 5, Some(4), Q::Relay, R::Relay),
-        api(15, "DescribeGroups", 0, 6, Some(5), Q::Relay, R::Relay),
-        api(16, "ListGroups", 0, 5, Some(3), Q::Relay, R::Relay),
-        api(17, "SaslHandshake", 0, 1, None, Q::Frame, R::Relay),
-        api(18, "ApiVersions", 0, 4, Some(3), Q::Frame, R::ApiVersions),
-        api(19, "CreateTopics", 2, 7, Some(5), Q::Relay, R::Relay),
-        api(20, "DeleteTopics", 1, 6, Some(4), Q::Relay, R::Relay),
-        api(21, "DeleteRecords", 0, 2, Some(2), Q::Relay, R::Relay),
-        api(22, "InitProducerId", 0, 5, Some(2), Q::Relay, R::Relay),
-        api(23, "OffsetForLeaderEpoch", 2, 4, Some(4), Q::Relay, R::Relay),
-        api(24, "AddPartitionsToTxn", 0, 5, Some(3), Q::Relay, R::Relay),
-        api(25, "AddOffsetsToTxn", 0, 4, Some(3), Q::Relay, R::Relay),
-        api(26, "EndTxn", 0, 5, Some(3), Q::Relay, R::Relay),
-        api(27, "WriteTxnMarkers", 1, 2, Some(1), Q::Relay, R::Relay),
-        api(28, "TxnOffsetCommit", 0, 5, Some(3), Q::Relay, R::Relay),
-        api(29, "DescribeAcls", 1, 3, Some(2), Q::Relay, R::Relay),
-        api(30, "CreateAcls", 1, 3, Some(2), Q::Relay, R::Relay),
-        api(31, "DeleteAcls", 1, 3, Some(2), Q::Relay, R::Relay),
-        api(32, "DescribeConfigs", 1, 4, Some(4), Q::Relay, R::Relay),
-        api(33, "AlterConfigs", 0, 2, Some(2), Q::Relay, R::Relay),
-        api(34, "AlterReplicaLogDirs", 1, 2, Some(2), Q::Relay, R::Relay),
-        api(35, "DescribeLogDirs", 1, 5, Some(2), Q::Relay, R::Relay),
-        api(36, "SaslAuthenticate", 0, 2, Some(2), Q::Relay, R::Relay),
-        api(37, "CreatePartitions", 0, 3, Some(2), Q::Relay, R::Relay),
-        api(38, "CreateDelegationToken", 1, 3, Some(2), Q::Relay, R::Relay),
-        api(39, "RenewDelegationToken", 1, 2, Some(2), Q::Relay, R::Relay),
-        api(40, "ExpireDelegationToken", 1, 2, Some(2), Q::Relay, R::Relay),
-        api(41, "DescribeDelegationToken", 1, 3, Some(2), Q::Relay, R::Relay),
-        api(42, "DeleteGroups", 0, 2, Some(2), Q::Relay, R::Relay),
-        api(43, "ElectLeaders", 0, 2, Some(2), Q::Relay, R::Relay),
-        api(44, "IncrementalAlterConfigs", 0, 1, Some(1), Q::Relay, R::Relay),
-        api(45, "AlterPartitionReassignments", 0, 1, Some(0), Q::Relay, R::Relay),
-        api(46, "ListPartitionReassignments", 0, 0, Some(0), Q::Relay, R::Relay),
-        api(47, "OffsetDelete", 0, 0, None, Q::Relay, R::Relay),
-        api(48, "DescribeClientQuotas", 0, 1, Some(1), Q::Relay, R::Relay),
-        api(49, "AlterClientQuotas", 0, 1, Some(1), Q::Relay, R::Relay),
-        api(50, "DescribeUserScramCredentials", 0, 0, Some(0), Q::Relay, R::Relay),
-        api(51, "AlterUserScramCredentials", 0, 0, Some(0), Q::Relay, R::Relay),
-        api(52, "Vote", 0, 2, Some(0), Q::Refuse, R::Relay),
-        api(53, "BeginQuorumEpoch", 0, 1, Some(1), Q::Refuse, R::Relay),
-        api(54, "EndQuorumEpoch", 0, 1, Some(1), Q::Refuse, R::Relay),
-        api(55, "DescribeQuorum", 0, 2, Some(0), Q::Relay, R::Rewrite),
-        api(56, "AlterPartition", 2, 3, Some(0), Q::Refuse, R::Relay),
-        api(57, "UpdateFeatures", 0, 2, Some(0), Q::Relay, R::Relay),
-        api(58, "Envelope", 0, 0, Some(0), Q::Refuse, R::Relay),
-        api(59, "FetchSnapshot", 0, 1, Some(0), Q::Refuse, R::Relay),
-        api(60, "DescribeCluster", 0, 2, Some(0), Q::Frame, R::Rewrite),
-        api(61, "DescribeProducers", 0, 0, Some(0), Q::Relay, R::Relay),
-        api(62, "BrokerRegistration", 0, 4, Some(0), Q::Refuse, R::Relay),
-        api(63, "BrokerHeartbeat", 0, 2, Some(0), Q::Refuse, R::Relay),
-        api(64, "UnregisterBroker", 0, 0, Some(0), Q::Relay, R::Relay),
-        api(65, "DescribeTransactions", 0, 0, Some(0), Q::Relay, R::Relay),
-        api(66, "ListTransactions", 0, 2, Some(0), Q::Relay, R::Relay),
-        api(67, "AllocateProducerIds", 0, 0, Some(0), Q::Refuse, R::Relay),
-        api(68, "ConsumerGroupHeartbeat", 0, 1, Some(0), Q::Relay, R::Relay),
-        api(69, "ConsumerGroupDescribe", 0, 1, Some(0), Q::Relay, R::Relay),
-        api(70, "ControllerRegistration", 0, 0, Some(0), Q::Refuse, R::Relay),
-        api(71, "GetTelemetrySubscriptions", 0, 0, Some(0), Q::Relay, R::Relay),
-        api(72, "PushTelemetry", 0, 0, Some(0), Q::Relay, R::Relay),
-        api(73, "AssignReplicasToDirs", 0, 0, Some(0), Q::Refuse, R::Relay),
-        api(74, "ListConfigResources", 0, 1, Some(0), Q::Relay, R::Relay),
-        api(75, "DescribeTopicPartitions", 0, 0, Some(0), Q::Relay, R::Relay),
-        api(76, "ShareGroupHeartbeat", 1, 1, Some(0), Q::Relay, R::Relay),
-        api(77, "ShareGroupDescribe", 1, 1, Some(0), Q::Relay, R::Relay),
-        api(78, "ShareFetch", 1, 2, Some(0), Q::Relay, R::Records),
-        api(79, "ShareAcknowledge", 1, 2, Some(0), Q::Relay, R::Rewrite),
-        api(80, "AddRaftVoter", 0, 1, Some(0), Q::Relay, R::Relay),
-        api(81, "RemoveRaftVoter", 0, 0, Some(0), Q::Relay, R::Relay),
-        api(82, "UpdateRaftVoter", 0, 0, Some(0), Q::Refuse, R::Relay),
-        api(83, "InitializeShareGroupState", 0, 0, Some(0), Q::Refuse, R::Relay),
-        api(84, "ReadShareGroupState", 0, 0, Some(0), Q::Refuse, R::Relay),
-        api(85, "WriteShareGroupState", 0, 1, Some(0), Q::Refuse, R::Relay),
-        api(86, "DeleteShareGroupState", 0, 0, Some(0), Q::Refuse, R::Relay),
-        api(87, "ReadShareGroupStateSummary", 0, 1, Some(0), Q::Refuse, R::Relay),
-        api(88, "StreamsGroupHeartbeat", 0, 0, Some(0), Q::Relay, R::Relay),
-        api(89, "StreamsGroupDescribe", 0, 0, Some(0), Q::Relay, R::Relay),
-        api(90, "DescribeShareGroupOffsets", 0, 1, Some(0), Q::Relay, R::Relay),
-        api(91, "AlterShareGroupOffsets", 0, 0, Some(0), Q::Relay, R::Relay),
-        api(92, "DeleteShareGroupOffsets", 0, 0, Some(0), Q::Relay, R::Relay),
+        api(0, "Produce", 3, 13, Some(9), Q::Produce, R::Rewrite, LEADER),
+        api(1, "Fetch", 4, 18, Some(12), Q::Relay, R::Records, LEADER),
+        api(2, "ListOffsets", 1, 11, Some(6), Q::Relay, R::Relay, LEADER),
+        api(3, "Metadata", 0, 13, Some(9), Q::Relay, R::Rewrite, D::Serve),
+        api(4, "LeaderAndIsr", 0, -1, None, Q::Refuse, R::Relay, D::Serve),
+        api(5, "StopReplica", 0, -1, None, Q::Refuse, R::Relay, D::Serve),
+        api(6, "UpdateMetadata", 0, -1, None, Q::Refuse, R::Relay, D::Serve),
+        api(7, "ControlledShutdown", 0, -1, None, Q::Refuse, R::Relay, D::Serve),
+        api(8, "OffsetCommit", 2, 10, Some(8), Q::Relay, R::Relay, D::Execute),
+        api(9, "OffsetFetch", 1, 10, Some(6), Q::Relay, R::Relay, D::Close),
+        api(10, "FindCoordinator", 0, 6, Some(3), Q::Relay, R::Rewrite, D::Serve),
+        api(11, "JoinGroup", 0, 9, Some(6), Q::Relay, R::Relay, COORDINATOR),
+        api(12, "Heartbeat", 0, 4, Some(4), Q::Relay, R::Relay, COORDINATOR),
+        api(13, "LeaveGroup", 0, 5, Some(4), Q::Relay, R::Relay, D::Execute),
+        api(14, "SyncGroup", 0, 5, Some(4), Q::Relay, R::Relay, COORDINATOR),
+        api(15, "DescribeGroups", 0, 6, Some(5), Q::Relay, R::Relay, D::Close),
+        api(16, "ListGroups", 0, 5, Some(3), Q::Relay, R::Relay, D::Close),
+        api(17, "SaslHandshake", 0, 1, None, Q::Frame, R::Relay, D::Serve),
+        api(18, "ApiVersions", 0, 4, Some(3), Q::Frame, R::ApiVersions, D::Serve),
+        api(19, "CreateTopics", 2, 7, Some(5), Q::Relay, R::Relay, D::Close),
+        api(20, "DeleteTopics", 1, 6, Some(4), Q::Relay, R::Relay, D::Close),
+        api(21, "DeleteRecords", 0, 2, Some(2), Q::Relay, R::Relay, D::Close),
+        api(22, "InitProducerId", 0, 5, Some(2), Q::Relay, R::Relay, COORDINATOR),
+        api(23, "OffsetForLeaderEpoch", 2, 4, Some(4), Q::Relay, R::Relay, LEADER),
+        api(24, "AddPartitionsToTxn", 0, 5, Some(3), Q::Relay, R::Relay, COORDINATOR),
+        api(25, "AddOffsetsToTxn", 0, 4, Some(3), Q::Relay, R::Relay, COORDINATOR),
+        api(26, "EndTxn", 0, 5, Some(3), Q::Relay, R::Relay, D::Execute),
+        api(27, "WriteTxnMarkers", 1, 2, Some(1), Q::Relay, R::Relay, D::Close),
+        api(28, "TxnOffsetCommit", 0, 5, Some(3), Q::Relay, R::Relay, D::Execute),
+        api(29, "DescribeAcls", 1, 3, Some(2), Q::Relay, R::Relay, D::Close),
+        api(30, "CreateAcls", 1, 3, Some(2), Q::Relay, R::Relay, D::Close),
+        api(31, "DeleteAcls", 1, 3, Some(2), Q::Relay, R::Relay, D::Close),
+        api(32, "DescribeConfigs", 1, 4, Some(4), Q::Relay, R::Relay, D::Close),
+        api(33, "AlterConfigs", 0, 2, Some(2), Q::Relay, R::Relay, D::Close),
+        api(34, "AlterReplicaLogDirs", 1, 2, Some(2), Q::Relay, R::Relay, D::Close),
+        api(35, "DescribeLogDirs", 1, 5, Some(2), Q::Relay, R::Relay, D::Close),
+        api(36, "SaslAuthenticate", 0, 2, Some(2), Q::Relay, R::Relay, D::Serve),
+        api(37, "CreatePartitions", 0, 3, Some(2), Q::Relay, R::Relay, D::Close),
+        api(38, "CreateDelegationToken", 1, 3, Some(2), Q::Relay, R::Relay, D::Close),
+        api(39, "RenewDelegationToken", 1, 2, Some(2), Q::Relay, R::Relay, D::Close),
+        api(40, "ExpireDelegationToken", 1, 2, Some(2), Q::Relay, R::Relay, D::Close),
+        api(41, "DescribeDelegationToken", 1, 3, Some(2), Q::Relay, R::Relay, D::Close),
+        api(42, "DeleteGroups", 0, 2, Some(2), Q::Relay, R::Relay, D::Close),
+        api(43, "ElectLeaders", 0, 2, Some(2), Q::Relay, R::Relay, D::Close),
+        api(44, "IncrementalAlterConfigs", 0, 1, Some(1), Q::Relay, R::Relay, D::Close),
+        api(45, "AlterPartitionReassignments", 0, 1, Some(0), Q::Relay, R::Relay, D::Close),
+        api(46, "ListPartitionReassignments", 0, 0, Some(0), Q::Relay, R::Relay, D::Close),
+        api(47, "OffsetDelete", 0, 0, None, Q::Relay, R::Relay, D::Close),
+        api(48, "DescribeClientQuotas", 0, 1, Some(1), Q::Relay, R::Relay, D::Close),
+        api(49, "AlterClientQuotas", 0, 1, Some(1), Q::Relay, R::Relay, D::Close),
+        api(50, "DescribeUserScramCredentials", 0, 0, Some(0), Q::Relay, R::Relay, D::Close),
+        api(51, "AlterUserScramCredentials", 0, 0, Some(0), Q::Relay, R::Relay, D::Close),
+        api(52, "Vote", 0, 2, Some(0), Q::Refuse, R::Relay, D::Serve),
+        api(53, "BeginQuorumEpoch", 0, 1, Some(1), Q::Refuse, R::Relay, D::Serve),
+        api(54, "EndQuorumEpoch", 0, 1, Some(1), Q::Refuse, R::Relay, D::Serve),
+        api(55, "DescribeQuorum", 0, 2, Some(0), Q::Relay, R::Rewrite, D::Close),
+        api(56, "AlterPartition", 2, 3, Some(0), Q::Refuse, R::Relay, D::Serve),
+        api(57, "UpdateFeatures", 0, 2, Some(0), Q::Relay, R::Relay, D::Close),
+        api(58, "Envelope", 0, 0, Some(0), Q::Refuse, R::Relay, D::Serve),
+        api(59, "FetchSnapshot", 0, 1, Some(0), Q::Refuse, R::Relay, D::Serve),
+        api(60, "DescribeCluster", 0, 2, Some(0), Q::Frame, R::Rewrite, D::Serve),
+        api(61, "DescribeProducers", 0, 0, Some(0), Q::Relay, R::Relay, D::Close),
+        api(62, "BrokerRegistration", 0, 4, Some(0), Q::Refuse, R::Relay, D::Serve),
+        api(63, "BrokerHeartbeat", 0, 2, Some(0), Q::Refuse, R::Relay, D::Serve),
+        api(64, "UnregisterBroker", 0, 0, Some(0), Q::Relay, R::Relay, D::Close),
+        api(65, "DescribeTransactions", 0, 0, Some(0), Q::Relay, R::Relay, D::Close),
+        api(66, "ListTransactions", 0, 2, Some(0), Q::Relay, R::Relay, D::Close),
+        api(67, "AllocateProducerIds", 0, 0, Some(0), Q::Refuse, R::Relay, D::Serve),
+        api(68, "ConsumerGroupHeartbeat", 0, 1, Some(0), Q::Relay, R::Relay, COORDINATOR),
+        api(69, "ConsumerGroupDescribe", 0, 1, Some(0), Q::Relay, R::Relay, D::Close),
+        api(70, "ControllerRegistration", 0, 0, Some(0), Q::Refuse, R::Relay, D::Serve),
+        api(71, "GetTelemetrySubscriptions", 0, 0, Some(0), Q::Relay, R::Relay, D::Close),
+        api(72, "PushTelemetry", 0, 0, Some(0), Q::Relay, R::Relay, D::Close),
+        api(73, "AssignReplicasToDirs", 0, 0, Some(0), Q::Refuse, R::Relay, D::Serve),
+        api(74, "ListConfigResources", 0, 1, Some(0), Q::Relay, R::Relay, D::Close),
+        api(75, "DescribeTopicPartitions", 0, 0, Some(0), Q::Relay, R::Relay, D::Serve),
+        api(76, "ShareGroupHeartbeat", 1, 1, Some(0), Q::Relay, R::Relay, COORDINATOR),
+        api(77, "ShareGroupDescribe", 1, 1, Some(0), Q::Relay, R::Relay, D::Close),
+        api(78, "ShareFetch", 1, 2, Some(0), Q::Relay, R::Records, SHARE_SESSION),
+        api(79, "ShareAcknowledge", 1, 2, Some(0), Q::Relay, R::Rewrite, D::Execute),
+        api(80, "AddRaftVoter", 0, 1, Some(0), Q::Relay, R::Relay, D::Close),
+        api(81, "RemoveRaftVoter", 0, 0, Some(0), Q::Relay, R::Relay, D::Close),
+        api(82, "UpdateRaftVoter", 0, 0, Some(0), Q::Refuse, R::Relay, D::Serve),
+        api(83, "InitializeShareGroupState", 0, 0, Some(0), Q::Refuse, R::Relay, D::Serve),
+        api(84, "ReadShareGroupState", 0, 0, Some(0), Q::Refuse, R::Relay, D::Serve),
+        api(85, "WriteShareGroupState", 0, 1, Some(0), Q::Refuse, R::Relay, D::Serve),
+        api(86, "DeleteShareGroupState", 0, 0, Some(0), Q::Refuse, R::Relay, D::Serve),
+        api(87, "ReadShareGroupStateSummary", 0, 1, Some(0), Q::Refuse, R::Relay, D::Serve),
+        api(88, "StreamsGroupHeartbeat", 0, 0, Some(0), Q::Relay, R::Relay, COORDINATOR),
+        api(89, "StreamsGroupDescribe", 0, 0, Some(0), Q::Relay, R::Relay, D::Close),
+        api(90, "DescribeShareGroupOffsets", 0, 1, Some(0), Q::Relay, R::Relay, D::Close),
+        api(91, "AlterShareGroupOffsets", 0, 0, Some(0), Q::Relay, R::Relay, D::Close),
+        api(92, "DeleteShareGroupOffsets", 0, 0, Some(0), Q::Relay, R::Relay, D::Close),
     ]
 };
 

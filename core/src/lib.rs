@@ -12,6 +12,7 @@ pub mod gateway;
 pub mod limits;
 pub mod name;
 pub mod proxy;
+pub mod reject;
 pub mod relay;
 pub mod reload;
 pub mod rewrite;

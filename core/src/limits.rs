@@ -26,6 +26,14 @@ pub const IN_FLIGHT_MAX: usize = 1_024;
 /// read.
 pub const OWN_ANSWERS_MAX: usize = 64 << 10;
 
+/// Bytes of an answer that rejects a request partition by partition while its connection drains: some 100,000 partitions,
+/// more than a broker has. The connection of a client that names more is closed.
+pub const REJECTION_MAX: usize = 4 << 20;
+
+/// How long a drained connection is read after its FIN, so that `acks=0` records that crossed it still arrive: more than
+/// the round trip of any client, and little enough for a shutdown.
+pub const LINGER: core::time::Duration = core::time::Duration::from_millis(500);
+
 /// Bytes: the largest raw SASL token; Kafka's own `sasl.server.max.receive.size`.
 pub const SASL_TOKEN_MAX: u32 = 512 << 10;
 

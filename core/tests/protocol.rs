@@ -3,14 +3,14 @@
 //! `UPDATE_DOCS=1 cargo test -p kroxy-core --test protocol` writes it anew, between its two marks; the rest of the page is
 //! written by hand.
 
-use kroxy_core::api::{APIS, Api, ApiKey, RequestTreatment, ResponseTreatment};
+use kroxy_core::api::{APIS, Api, ApiKey, DrainTreatment, RequestTreatment, ResponseTreatment};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/protocol.md");
 const BEGIN: &str = "<!-- Made from core/src/api.rs by core/tests/protocol.rs; UPDATE_DOCS=1 makes it anew. -->\n";
 const END: &str = "<!-- The end of what is made. -->\n";
 
 fn table() -> String {
-    let head = "| key | API | versions | request | response |\n|---|---|---|---|---|\n".to_owned();
+    let head = "| key | API | versions | request | response | in a drain |\n|---|---|---|---|---|---|\n".to_owned();
     head + &APIS.iter().map(row).collect::<String>()
 }
 
@@ -22,7 +22,17 @@ fn row(api: &Api) -> String {
         RequestTreatment::Produce => ("relayed, head and `acks` read", responses(api)),
         RequestTreatment::Frame => ("read whole", responses(api)),
     };
-    format!("| {} | {name} | {} | {request} | {response} |\n", key.0, range(*min, *max))
+    format!("| {} | {name} | {} | {request} | {response} | {} |\n", key.0, range(*min, *max), in_a_drain(api))
+}
+
+fn in_a_drain(api: &Api) -> String {
+    match api.drain {
+        DrainTreatment::Serve if api.request == RequestTreatment::Refuse => "refused".to_owned(),
+        DrainTreatment::Serve => "as usual".to_owned(),
+        DrainTreatment::Execute => "executed".to_owned(),
+        DrainTreatment::Reject(error) => error.name().to_owned(),
+        DrainTreatment::Close => "closes".to_owned(),
+    }
 }
 
 fn range(first: i16, last: i16) -> String {
@@ -79,6 +89,7 @@ fn the_page_is_what_the_code_says() {
 #[test]
 fn a_row_tells_versions_with_addresses_from_those_without() {
     let produce = Api::find(ApiKey::PRODUCE).expect("known");
-    let expected = "| 0 | Produce | 3–13 | relayed, head and `acks` read | 3–9: relayed; 10–13: **rewritten** |\n";
+    let expected = "| 0 | Produce | 3–13 | relayed, head and `acks` read | 3–9: relayed; 10–13: **rewritten** | \
+                    NOT_LEADER_OR_FOLLOWER |\n";
     assert_eq!(row(produce), expected);
 }

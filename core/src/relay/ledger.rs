@@ -22,11 +22,26 @@ pub struct Asked {
     pub since: Instant,
 }
 
+/// What a drain answers to a request that upstream takes its time with, so as not to wait for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Parked {
+    /// Nothing: it is no long poll, or upstream has to be heard on it.
+    No,
+    /// "Not here any more": `JoinGroup`, `SyncGroup`.
+    Rejected,
+    /// "Nothing new": `Fetch`, in an incremental session or without one.
+    Fetch { session: Option<i32> },
+    /// "Nothing new": `ShareFetch`.
+    ShareFetch,
+}
+
 /// What is owed to the client, oldest first.
 #[derive(Debug)]
 pub(super) enum Owed {
     /// The response to a request that upstream has.
-    Response(Asked),
+    Response(Asked, Parked),
+    /// An answer of ours to a request that upstream has as well: its response is dropped when it comes.
+    CutShort(Asked, Bytes),
     /// The answer to a raw SASL token (after `SaslHandshake` v0): a frame without any header.
     TokenAnswer,
     /// An answer of ours, complete with its length prefix, waiting for its turn.
@@ -41,6 +56,10 @@ const KEPT_WHEN_IDLE: usize = 64;
 pub(super) struct Ledger {
     owed: VecDeque<Owed>,
     own_bytes: usize,
+    /// Requests that were cut short and answered: upstream's responses to them come before any other.
+    late: VecDeque<Asked>,
+    /// A request that will not be answered went to upstream behind a long poll that is not over: a broker reads it only then.
+    unanswered_behind_poll: bool,
 }
 
 impl Ledger {
@@ -58,23 +77,75 @@ impl Ledger {
     }
 
     pub(super) fn push(&mut self, owed: Owed) {
-        if let Owed::Own(_, answer) = &owed {
+        if let Owed::Own(_, answer) | Owed::CutShort(_, answer) = &owed {
             self.own_bytes += answer.len();
         }
         self.owed.push_back(owed);
     }
 
-    /// What upstream has to answer next. Answers of ours never stay at the front: see [`Self::pop_own`].
+    /// What is owed next. Answers of ours never stay at the front: see [`Self::pop_own`].
     pub(super) fn front(&self) -> Option<&Owed> {
         self.owed.front()
+    }
+
+    /// The request that was cut short and that upstream answers next.
+    pub(super) fn front_late(&self) -> Option<&Asked> {
+        self.late.front()
+    }
+
+    /// Upstream has answered the oldest of the requests that were cut short.
+    pub(super) fn pop_late(&mut self) {
+        self.late.pop_front();
+        self.unanswered_behind_poll = self.unanswered_behind_poll && self.holds_poll();
+    }
+
+    /// Takes note that a request that will not be answered goes to upstream.
+    pub(super) fn note_unanswered(&mut self) {
+        self.unanswered_behind_poll = self.unanswered_behind_poll || self.holds_poll();
+    }
+
+    /// Whether all that upstream still works on was cut short, so that nobody waits for it.
+    pub(super) fn is_only_late(&self) -> bool {
+        self.owed.is_empty() && !self.late.is_empty() && !self.unanswered_behind_poll
+    }
+
+    /// Whether upstream has yet to read a request that will not be answered, as far as can be told.
+    pub(super) const fn has_unanswered_behind_poll(&self) -> bool {
+        self.unanswered_behind_poll
+    }
+
+    fn holds_poll(&self) -> bool {
+        let is_poll = |owed: &Owed| match owed {
+            Owed::Response(_, parked) => *parked != Parked::No,
+            Owed::CutShort(..) => true,
+            Owed::TokenAnswer | Owed::Own(..) => false,
+        };
+        !self.late.is_empty() || self.owed.iter().any(is_poll)
+    }
+
+    /// Puts answers of ours in the place of responses to long polls. Two are left alone: the oldest where its response has
+    /// `begun`, and the newest where the client is still `sending` it.
+    pub(super) fn cut_short(&mut self, begun: bool, sending: bool, answer: impl Fn(&Asked, Parked) -> Option<Bytes>) {
+        let end = self.owed.len() - usize::from(sending && !self.owed.is_empty());
+        for owed in self.owed.iter_mut().take(end).skip(usize::from(begun)) {
+            if let Owed::Response(asked, parked) = owed
+                && let Some(answer) = answer(asked, *parked)
+            {
+                self.own_bytes += answer.len();
+                *owed = Owed::CutShort(*asked, answer);
+            }
+        }
     }
 
     /// Removes the oldest entry, which upstream has answered.
     pub(super) fn pop_answered(&mut self) -> Option<Asked> {
         match self.owed.pop_front() {
-            Some(Owed::Response(asked)) => Some(asked),
+            Some(Owed::Response(asked, _)) => {
+                self.unanswered_behind_poll = self.unanswered_behind_poll && self.holds_poll();
+                Some(asked)
+            }
             Some(Owed::TokenAnswer) | None => None,
-            Some(Owed::Own(..)) => unreachable!("answers of ours leave the front at once"),
+            Some(Owed::Own(..) | Owed::CutShort(..)) => unreachable!("answers of ours leave the front at once"),
         }
     }
 
@@ -83,6 +154,11 @@ impl Ledger {
         match self.owed.pop_front() {
             Some(Owed::Own(asked, answer)) => {
                 self.own_bytes -= answer.len();
+                Some((asked, answer))
+            }
+            Some(Owed::CutShort(asked, answer)) => {
+                self.own_bytes -= answer.len();
+                self.late.push_back(asked);
                 Some((asked, answer))
             }
             Some(other) => {

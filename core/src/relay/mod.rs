@@ -6,17 +6,20 @@
 //! ```text
 //!         first request         candidates        connected       told to drain
 //!  Silent ────────────► Resolving ─────────► Dialing ────────► Open ──────────────► Draining
-//!    │                      │                   │               │ client's FIN,       │ nothing in flight
-//!    │ nothing asked        │ no answer         │ none left     ▼ answers owed        │
-//!    │ in time              │ in time           │            Leaving ─────────────────┤
-//!    └──────────────────────┴─────────┬─────────┘                answered, or late    │
-//!                                     ▼                                               │
-//!                               Closed(cause) ◄───────────────────────────────────────┘
+//!    │                      │                   │ client's FIN, │  client's FIN,  │     │ nothing in flight:
+//!    │ nothing asked        │ no answer         │ answers owed  ▼  answers owed   │     ▼ FIN to the client
+//!    │ in time              │ in time           │            Leaving ◄────────────┘ Finishing
+//!    └──────────────────────┴─────────┬─────────┘               │ answered,            │ client's FIN,
+//!                                     ▼                         ▼ or late              ▼ or late
+//!                               Closed(cause) ◄────────────────────────────────────────┘
 //! ```
+//!
+//! From Finishing it goes by way of Flushing where upstream cannot have read everything yet.
 //!
 //! What it is not: it opens no socket, knows no TLS, and decides nothing about other connections.
 
 mod cause;
+mod draining;
 mod ledger;
 mod plan;
 mod requests;
@@ -94,7 +97,7 @@ pub enum Event {
     },
     /// Reading or writing failed.
     Broke(Leg, String),
-    /// Take no further request, and end when nothing is in flight.
+    /// Execute no further request but those that a rejection would harm, and end when nothing is in flight.
     Drain,
     /// Time has passed.
     Tick,
@@ -119,8 +122,14 @@ enum State {
     Dialing { candidates: std::vec::IntoIter<HostPort>, trying: HostPort, deadline: Instant, failures: String },
     /// Relaying.
     Open,
-    /// No further request is taken; over as soon as nothing is in flight.
+    /// Requests are turned away where that does no harm; over as soon as nothing is in flight.
     Draining,
+    /// Nothing is in flight and the client has our FIN: what crossed it is dropped, or forwarded where nobody waits for an
+    /// answer.
+    Finishing { deadline: Instant },
+    /// The client has closed, or had its time, but records of it stand behind a long poll that was cut short: a broker reads
+    /// them only when the poll is over. The drain's own limit is the deadline.
+    Flushing,
     /// The client will send no more, but answers are owed to it: it may only have closed its sending half.
     Leaving { deadline: Instant },
     /// Over.
@@ -182,10 +191,11 @@ impl Relay {
             Event::Connected => self.connected(),
             Event::ConnectFailed(why) => self.connect_failed(&why, now, plan),
             Event::Eof { leg, left } => self.eof(leg, left, now),
+            Event::Broke(..) if matches!(self.state, State::Finishing { .. } | State::Flushing) => Err(Cause::Drained),
             Event::Broke(Leg::Client, _) if matches!(self.state, State::Leaving { .. }) => Err(Cause::ClientLeft),
             Event::Broke(Leg::Client, why) => Err(Cause::ClientBroke(why)),
             Event::Broke(Leg::Upstream, why) => Err(Cause::UpstreamBroke(why)),
-            Event::Drain => self.drain(),
+            Event::Drain => self.drain(now, plan),
             Event::Tick => self.tick(now, plan),
         };
         match (&self.state, handled) {
@@ -200,9 +210,11 @@ impl Relay {
         let idle = self.idle_deadline();
         match &self.state {
             State::Silent { since } => Some(*since + self.spec.first_request_timeout),
-            State::Resolving { deadline } | State::Dialing { deadline, .. } => Some(*deadline),
+            State::Resolving { deadline } | State::Dialing { deadline, .. } | State::Finishing { deadline } => {
+                Some(*deadline)
+            }
             State::Open => idle,
-            State::Draining => None, // the cluster's drain has a deadline for all of them
+            State::Draining | State::Flushing => None, // the cluster's drain has a deadline for all of them
             State::Leaving { deadline } => earliest(Some(*deadline), idle),
             State::Closed { .. } => None,
         }
@@ -210,12 +222,13 @@ impl Relay {
 
     /// Requests that were taken from the client and whose answers have not all gone out.
     pub fn in_flight(&self) -> usize {
-        self.ledger.len() + usize::from(self.requests.is_sending_unanswered())
+        self.ledger.len() + usize::from(self.requests.holds_one_in_flight())
     }
 
-    /// Whether the connection takes no further request.
-    pub const fn is_draining(&self) -> bool {
-        matches!(self.state, State::Draining | State::Closed { .. })
+    /// Whether upstream's connection may be dropped when this one is over: all it still works on are long polls that were
+    /// cut short. A broker closes such a connection only when the last of them is over.
+    pub fn leaves_only_long_polls(&self) -> bool {
+        self.ledger.is_only_late()
     }
 
     /// Who the client said it is, once it has asked something.
@@ -235,7 +248,7 @@ impl Relay {
     /// Whether requests can go upstream now; the first one that wants to starts the connection.
     fn upstream_is_open(&mut self, now: Instant, plan: &mut Plan) -> bool {
         match &self.state {
-            State::Open => true,
+            State::Open | State::Draining | State::Finishing { .. } => true,
             State::Silent { .. } => {
                 plan.actions.push(Action::Resolve);
                 self.state = State::Resolving { deadline: now + self.spec.resolve_timeout };
@@ -243,7 +256,7 @@ impl Relay {
             }
             State::Resolving { .. }
             | State::Dialing { .. }
-            | State::Draining
+            | State::Flushing
             | State::Leaving { .. }
             | State::Closed { .. } => false,
         }
@@ -257,6 +270,8 @@ impl Relay {
             | State::Dialing { .. }
             | State::Open
             | State::Draining
+            | State::Finishing { .. }
+            | State::Flushing
             | State::Leaving { .. }
             | State::Closed { .. } => Ok(()),
         }
@@ -287,6 +302,8 @@ impl Relay {
             | State::Resolving { .. }
             | State::Open
             | State::Draining
+            | State::Finishing { .. }
+            | State::Flushing
             | State::Leaving { .. }
             | State::Closed { .. } => {}
         }
@@ -306,6 +323,8 @@ impl Relay {
             | State::Resolving { .. }
             | State::Open
             | State::Draining
+            | State::Finishing { .. }
+            | State::Flushing
             | State::Leaving { .. }
             | State::Closed { .. } => Ok(()),
         }
@@ -314,12 +333,14 @@ impl Relay {
     fn eof(&mut self, leg: Leg, left: usize, now: Instant) -> Result<(), Cause> {
         match (&self.state, leg) {
             (State::Closed { cause }, _) => Err(cause.clone()),
+            (State::Finishing { .. } | State::Flushing, Leg::Upstream) => Err(Cause::Drained),
+            (State::Finishing { .. }, Leg::Client) => self.flush(),
+            (State::Flushing, Leg::Client) => Ok(()),
             (_, Leg::Upstream) => Err(Cause::UpstreamClosed),
             (State::Leaving { .. }, Leg::Client) => Ok(()),
             (_, Leg::Client) if left > 0 || self.requests.is_inside_frame() => Err(ClientMisbehaved::Truncated.into()),
             (_, Leg::Client) if self.ledger.is_empty() => Err(Cause::ClientClosed),
-            (State::Draining, Leg::Client) => Ok(()), // it ends with the answers that are owed
-            (State::Open, Leg::Client) => {
+            (State::Open | State::Draining, Leg::Client) => {
                 self.state = State::Leaving { deadline: now + LEAVING };
                 Ok(())
             }
@@ -327,24 +348,6 @@ impl Relay {
                 Err(Cause::ClientLeft)
             }
         }
-    }
-
-    fn drain(&mut self) -> Result<(), Cause> {
-        match &self.state {
-            // What was asked and not forwarded is executed by nobody: the client asks elsewhere.
-            State::Silent { .. } | State::Resolving { .. } | State::Dialing { .. } => Err(Cause::Drained),
-            State::Open => {
-                self.state = State::Draining;
-                self.end_if_drained()
-            }
-            // Already on its way out.
-            State::Draining | State::Leaving { .. } | State::Closed { .. } => Ok(()),
-        }
-    }
-
-    fn end_if_drained(&self) -> Result<(), Cause> {
-        let quiet = self.ledger.is_empty() && !self.requests.is_inside_frame();
-        if quiet && matches!(self.state, State::Draining) { Err(Cause::Drained) } else { Ok(()) }
     }
 
     fn tick(&mut self, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
@@ -359,6 +362,7 @@ impl Relay {
                 self.connect_failed(&format!("no answer within {:?}", self.spec.connect_timeout), now, plan)
             }
             State::Leaving { deadline } if *deadline <= now => Err(Cause::ClientLeft),
+            State::Finishing { deadline } if *deadline <= now => self.linger_ended(now),
             State::Open | State::Leaving { .. } => match (self.idle_deadline(), self.spec.idle_timeout) {
                 (Some(deadline), Some(timeout)) if deadline <= now => Err(Cause::IdleTimedOut(timeout)),
                 (Some(_) | None, Some(_) | None) => Ok(()),
@@ -368,6 +372,8 @@ impl Relay {
             | State::Resolving { .. }
             | State::Dialing { .. }
             | State::Draining
+            | State::Finishing { .. }
+            | State::Flushing
             | State::Closed { .. } => Ok(()),
         }
     }

@@ -26,6 +26,9 @@ pub enum Action {
     Connect(HostPort),
     /// The client said who it is.
     Introduced,
+    /// Send FIN to the client behind everything decided so far, and go on reading both legs: what crossed the FIN is
+    /// settled like anything else, until the relay ends.
+    Finish,
 }
 
 /// A request that is over: its answer has been decided to the last byte, or it needs none.

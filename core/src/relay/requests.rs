@@ -1,14 +1,17 @@
 //! From the client to upstream: where each request's bytes go.
 
 use super::{
-    Action, Client, ClientMisbehaved, Exchange, Leg, Plan, Relay, Step,
+    Action, Client, ClientMisbehaved, Exchange, Leg, Plan, Relay, State, Step,
     cause::Cause,
-    ledger::{Asked, Owed},
+    draining::parked,
+    ledger::{Asked, Owed, Parked},
     part, want_more,
 };
 use crate::{
     api::{Api, ApiKey, RequestTreatment},
-    limits, rewrite,
+    limits,
+    reject::Naming,
+    rewrite,
     time::Instant,
     wire::{self, LENGTH_PREFIX, RequestHead, Unread},
 };
@@ -28,6 +31,11 @@ pub(super) enum Requests {
     StreamingUnanswered { left: u64, asked: Asked },
     /// Inside a frame that we have answered ourselves.
     Discarding { left: u64 },
+    /// Inside a request that is turned away, and whose answer is made while it streams past.
+    TurningAway { asked: Asked, naming: Box<Naming> },
+    /// So many bytes before the end of a request that can neither be executed nor answered. It stays where it is, and the
+    /// connection ends when everything before it is answered.
+    Stuck { left: u64 },
     /// `SaslHandshake` v0 is with upstream: what comes next depends on its answer.
     AwaitingHandshake { tokens: Tokens },
     /// Raw SASL tokens, without any header (`SaslHandshake` v0), at the start of one.
@@ -56,8 +64,9 @@ impl Tokens {
 }
 
 impl Requests {
-    pub(super) const fn is_sending_unanswered(&self) -> bool {
-        matches!(self, Self::StreamingUnanswered { .. })
+    /// Whether a request is in flight that the ledger does not know.
+    pub(super) const fn holds_one_in_flight(&self) -> bool {
+        matches!(self, Self::StreamingUnanswered { .. } | Self::TurningAway { .. })
     }
 
     pub(super) const fn is_inside_frame(&self) -> bool {
@@ -65,8 +74,9 @@ impl Requests {
             Self::Streaming { .. }
             | Self::StreamingUnanswered { .. }
             | Self::Discarding { .. }
+            | Self::TurningAway { .. }
             | Self::StreamingToken { .. } => true,
-            Self::Head | Self::AwaitingHandshake { .. } | Self::Token { .. } => false,
+            Self::Head | Self::Stuck { .. } | Self::AwaitingHandshake { .. } | Self::Token { .. } => false,
         }
     }
 
@@ -81,33 +91,43 @@ impl Requests {
 
 impl Relay {
     pub(super) fn feed_requests(&mut self, input: &[u8], now: Instant, plan: &mut Plan) -> Result<(), Cause> {
-        while plan.consumed < input.len() {
-            match self.next_request(&input[plan.consumed..], now, plan)? {
-                Step::Again => {}
-                Step::Want(want) => {
-                    plan.want = want;
-                    break;
-                }
-                Step::Blocked => {
-                    plan.blocked = true;
-                    break;
+        if matches!(self.state, State::Flushing) {
+            plan.skip(input.len()); // it has had its time
+            return Ok(());
+        }
+        loop {
+            (plan.want, plan.blocked) = (0, false);
+            while plan.consumed < input.len() {
+                match self.next_request(&input[plan.consumed..], now, plan)? {
+                    Step::Again => {}
+                    Step::Want(want) => {
+                        plan.want = want;
+                        break;
+                    }
+                    Step::Blocked => {
+                        plan.blocked = true;
+                        break;
+                    }
                 }
             }
+            if !self.finish_if_quiet(now, plan) {
+                return Ok(());
+            } // else the rest has crossed our FIN
         }
-        self.end_if_drained()
     }
 
     fn next_request(&mut self, rest: &[u8], now: Instant, plan: &mut Plan) -> Result<Step, Cause> {
         match self.requests {
-            Requests::Head | Requests::Token { .. } if self.is_draining() => Ok(Step::Blocked),
+            Requests::Head if matches!(self.state, State::Finishing { .. }) => self.crossing_head(rest, now),
             Requests::Head => self.request_head(rest, now, plan),
             Requests::Streaming { left } => {
                 let n = part(left, rest);
                 plan.forward(Leg::Upstream, n);
-                self.requests = match left - n as u64 {
-                    0 => Requests::Head,
-                    left => Requests::Streaming { left },
-                };
+                self.requests = Requests::Streaming { left: left - n as u64 };
+                if left == n as u64 {
+                    self.requests = Requests::Head;
+                    self.forwarded(now, plan);
+                }
                 Ok(Step::Again)
             }
             Requests::StreamingUnanswered { left, asked } => {
@@ -131,7 +151,8 @@ impl Relay {
                 };
                 Ok(Step::Again)
             }
-            Requests::AwaitingHandshake { .. } => Ok(Step::Blocked),
+            Requests::TurningAway { .. } => self.turn_away_further(rest, now, plan),
+            Requests::Stuck { .. } | Requests::AwaitingHandshake { .. } => Ok(Step::Blocked),
             Requests::Token { tokens } => self.token_head(tokens, rest),
             Requests::StreamingToken { left, then } => {
                 let n = part(left, rest);
@@ -189,6 +210,11 @@ impl Relay {
                 key => Err(ClientMisbehaved::NotOffered { key, version: head.version }.into()),
             };
         }
+        if matches!(self.state, State::Draining)
+            && let Some(step) = self.turn_away(api, asked, frame, now, plan)?
+        {
+            return Ok(step);
+        }
         match api.request {
             RequestTreatment::Refuse => match rewrite::refused(head.key, head.version, head.correlation_id) {
                 Some(answer) => Ok(self.answer(asked, answer, now, plan)),
@@ -204,14 +230,17 @@ impl Relay {
                 }
                 self.whole_request(api, asked, frame, now, plan)
             }
-            RequestTreatment::Relay => {
-                if !self.upstream_is_open(now, plan) {
-                    return Ok(Step::Blocked);
+            RequestTreatment::Relay => match parked(api, head.version, frame, total) {
+                Ok(parked) => {
+                    if !self.upstream_is_open(now, plan) {
+                        return Ok(Step::Blocked);
+                    }
+                    self.ledger.push(Owed::Response(asked, parked));
+                    self.requests = Requests::Streaming { left: total as u64 };
+                    Ok(Step::Again)
                 }
-                self.ledger.push(Owed::Response(asked));
-                self.requests = Requests::Streaming { left: total as u64 };
-                Ok(Step::Again)
-            }
+                Err(why) => unread(why, &head, frame.len(), total),
+            },
             RequestTreatment::Produce => match wire::produce_acks(api, head.version, frame) {
                 Ok(acks) => {
                     if !self.upstream_is_open(now, plan) {
@@ -219,9 +248,10 @@ impl Relay {
                     }
                     let left = total as u64;
                     self.requests = if acks == 0 {
+                        self.ledger.note_unanswered();
                         Requests::StreamingUnanswered { left, asked }
                     } else {
-                        self.ledger.push(Owed::Response(asked));
+                        self.ledger.push(Owed::Response(asked, Parked::No));
                         Requests::Streaming { left }
                     };
                     Ok(Step::Again)
@@ -270,20 +300,25 @@ impl Relay {
         if !self.upstream_is_open(now, plan) {
             return Ok(Step::Blocked);
         }
-        self.ledger.push(Owed::Response(asked));
+        self.ledger.push(Owed::Response(asked, Parked::No));
         plan.forward(Leg::Upstream, frame.len());
         self.requests = next;
         Ok(Step::Again)
     }
 
     /// Gives an answer of ours, in its turn; the request goes nowhere.
-    fn answer(&mut self, asked: Asked, answer: Bytes, now: Instant, plan: &mut Plan) -> Step {
+    pub(super) fn answer(&mut self, asked: Asked, answer: Bytes, now: Instant, plan: &mut Plan) -> Step {
         self.requests = Requests::Discarding { left: asked.request_bytes };
+        self.owe(asked, answer, now, plan);
+        Step::Again
+    }
+
+    /// Lets an answer of ours go out in its turn.
+    pub(super) fn owe(&mut self, asked: Asked, answer: Bytes, now: Instant, plan: &mut Plan) {
         self.ledger.push(Owed::Own(asked, answer));
         if self.ledger.len() == 1 {
             self.release_own_answers(now, plan);
         }
-        Step::Again
     }
 
     fn token_head(&mut self, tokens: Tokens, rest: &[u8]) -> Result<Step, Cause> {
@@ -316,7 +351,7 @@ impl Relay {
         Ok(Step::Again)
     }
 
-    fn check_size(&self, size: i32) -> Result<(), ClientMisbehaved> {
+    pub(super) fn check_size(&self, size: i32) -> Result<(), ClientMisbehaved> {
         match u32::try_from(size) {
             Ok(size) if size > self.spec.request_frame_max => {
                 Err(ClientMisbehaved::FrameTooLong { size, max: self.spec.request_frame_max })
@@ -342,7 +377,7 @@ fn printable(name: &[u8]) -> Box<str> {
 }
 
 /// What to do about a head that could not be read from the `seen` bytes of a frame of `total`.
-fn unread(why: Unread, head: &RequestHead, seen: usize, total: usize) -> Result<Step, Cause> {
+pub(super) fn unread(why: Unread, head: &RequestHead, seen: usize, total: usize) -> Result<Step, Cause> {
     let why = match why {
         Unread::Short if seen < total && seen < limits::REQUEST_PEEK_MAX => {
             return Ok(Step::Want(want_more(seen, total)));

@@ -32,6 +32,8 @@ pub(super) enum Responses {
     Masking { masker: Box<Masker>, total: u64 },
     /// Inside a raw SASL token that no request announced.
     StreamingToken { left: u64 },
+    /// Inside the response to a request that was cut short: the client has its answer.
+    Dropping { left: u64 },
 }
 
 /// Takes note of upstream endpoints, and of those that the gateway has no address for.
@@ -54,6 +56,11 @@ impl Learn for Noting<'_> {
 
 impl Relay {
     pub(super) fn feed_responses(&mut self, input: &[u8], now: Instant, plan: &mut Plan) -> Result<(), Cause> {
+        let is_finishing = matches!(self.state, State::Finishing { .. } | State::Flushing);
+        if is_finishing && self.ledger.front_late().is_none() {
+            plan.skip(input.len()); // the client is told nothing behind its FIN
+            return Ok(());
+        }
         while plan.consumed < input.len() {
             match self.next_response(&input[plan.consumed..], now, plan)? {
                 Step::Again => {}
@@ -70,7 +77,11 @@ impl Relay {
         if matches!(self.state, State::Leaving { .. }) && self.ledger.is_empty() {
             return Err(Cause::ClientClosed);
         }
-        self.end_if_drained()
+        if matches!(self.state, State::Flushing) {
+            return self.flush();
+        }
+        self.finish_if_quiet(now, plan);
+        Ok(())
     }
 
     fn next_response(&mut self, rest: &[u8], now: Instant, plan: &mut Plan) -> Result<Step, Cause> {
@@ -113,6 +124,24 @@ impl Relay {
                 plan.forward(Leg::Client, n);
                 Ok(Step::Again)
             }
+            Responses::Dropping { left } => {
+                let n = part(*left, rest);
+                *left -= n as u64;
+                if *left == 0 {
+                    self.responses = Responses::Head;
+                    self.ledger.pop_late();
+                }
+                plan.skip(n);
+                Ok(Step::Again)
+            }
+        }
+    }
+
+    /// Whether some of the response to the oldest request has gone to the client.
+    pub(super) const fn response_has_begun(&self) -> bool {
+        match self.responses {
+            Responses::Streaming { .. } | Responses::Masking { .. } => true,
+            Responses::Head | Responses::StreamingToken { .. } | Responses::Dropping { .. } => false,
         }
     }
 
@@ -121,7 +150,9 @@ impl Relay {
         let size = i32::from_be_bytes(*prefix);
         let size = u32::try_from(size).map_err(|_| UpstreamMisbehaved::FrameTooShort(size))?;
         let total = LENGTH_PREFIX as u64 + u64::from(size);
+        let late = self.ledger.front_late().copied();
         let asked = match self.ledger.front() {
+            _ if late.is_some() => late,
             Some(Owed::TokenAnswer) => {
                 self.responses = Responses::Streaming { left: total, total };
                 return Ok(Step::Again);
@@ -130,8 +161,8 @@ impl Relay {
                 self.responses = Responses::StreamingToken { left: total };
                 return Ok(Step::Again);
             }
-            Some(Owed::Response(asked)) => Some(*asked),
-            Some(Owed::Own(..)) | None => None,
+            Some(Owed::Response(asked, _)) => Some(*asked),
+            Some(Owed::Own(..) | Owed::CutShort(..)) | None => None,
         };
         if total < HEAD as u64 {
             return Err(UpstreamMisbehaved::FrameTooShort(i32::from_be_bytes(*prefix)).into());
@@ -142,6 +173,10 @@ impl Relay {
         if got != asked.correlation_id {
             let (key, expected) = (asked.key, asked.correlation_id);
             return Err(UpstreamMisbehaved::CorrelationMismatch { key, expected, got }.into());
+        }
+        if late.is_some() {
+            self.responses = Responses::Dropping { left: total };
+            return Ok(Step::Again);
         }
         let api = Api::find(asked.key).expect("only known APIs enter the ledger");
         let treatment = api.response_treatment(asked.version);
@@ -266,10 +301,12 @@ impl Relay {
 
     fn unreadable(&self, why: Malformed) -> Cause {
         match self.ledger.front() {
-            Some(Owed::Response(asked)) => {
+            Some(Owed::Response(asked, _)) => {
                 UpstreamMisbehaved::Unreadable { key: asked.key, version: asked.version, why }.into()
             }
-            Some(Owed::TokenAnswer | Owed::Own(..)) | None => unreachable!("only an asked response is read"),
+            Some(Owed::TokenAnswer | Owed::Own(..) | Owed::CutShort(..)) | None => {
+                unreachable!("only an asked response is read")
+            }
         }
     }
 }

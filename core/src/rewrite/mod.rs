@@ -14,6 +14,7 @@ mod schema;
 mod tests;
 mod whole;
 
+pub(crate) use self::refuse::framed;
 pub use self::{
     mask::{Masker, Span},
     refuse::{asks_for_controllers, controllers_not_shown, refused},

@@ -78,7 +78,7 @@ pub fn controllers_not_shown(version: i16, correlation_id: i32) -> Bytes {
 }
 
 /// A complete response frame, unless the message cannot be encoded in this version.
-fn framed(key: ApiKey, version: i16, correlation_id: i32, body: &impl Encodable) -> Option<Bytes> {
+pub(crate) fn framed(key: ApiKey, version: i16, correlation_id: i32, body: &impl Encodable) -> Option<Bytes> {
     let header_version = Api::find(key)?.response_header_version(version);
     let mut out = BytesMut::zeroed(LENGTH_PREFIX);
     ResponseHeader::default().with_correlation_id(correlation_id).encode(&mut out, header_version).ok()?;

@@ -13,9 +13,28 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+/// How a leg ends.
+pub(super) struct Closing<S> {
+    io: LegIo<S>,
+    /// The peer's FIN is waited for.
+    awaits_peer: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Closing<S> {
+    /// What waits is written, and then reading goes on until the peer has closed as well.
+    pub(super) const fn with_peer(io: LegIo<S>) -> Self {
+        Self { io, awaits_peer: true }
+    }
+
+    /// What waits is written. Whatever the peer may still say is for nobody.
+    pub(super) const fn alone(io: LegIo<S>) -> Self {
+        Self { io, awaits_peer: false }
+    }
+}
+
 /// Finishes both legs at the same time, within [`limits::LINGER`].
-pub(super) async fn finish<S: AsyncRead + AsyncWrite + Unpin>(client: LegIo<S>, upstream: Option<LegIo<S>>) {
-    let mut closing = [Some(client), upstream].map(|leg| leg.map(|io| Closing { io, fin_sent: false }));
+pub(super) async fn finish<S: AsyncRead + AsyncWrite + Unpin>(client: Closing<S>, upstream: Option<Closing<S>>) {
+    let mut closing = [Some(client), upstream];
     let all = poll_fn(|cx| {
         let mut left = false;
         for slot in &mut closing {
@@ -32,20 +51,12 @@ pub(super) async fn finish<S: AsyncRead + AsyncWrite + Unpin>(client: LegIo<S>, 
     let _ = tokio::time::timeout(limits::LINGER, all).await;
 }
 
-struct Closing<S> {
-    io: LegIo<S>,
-    fin_sent: bool,
-}
-
 impl<S: AsyncRead + AsyncWrite + Unpin> Closing<S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.fin_sent {
-            ready!(self.io.poll_flush(cx))?;
-            ready!(Pin::new(&mut self.io.stream).poll_shutdown(cx))?;
-            self.fin_sent = true;
-        }
+        self.io.finish();
+        ready!(self.io.poll_flush(cx))?;
         let mut thrown_away = [0; 1024];
-        while !self.io.eof {
+        while self.awaits_peer && !self.io.eof {
             let mut buf = ReadBuf::new(&mut thrown_away);
             ready!(Pin::new(&mut self.io.stream).poll_read(cx, &mut buf))?;
             self.io.eof = buf.filled().is_empty();

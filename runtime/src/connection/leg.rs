@@ -34,6 +34,18 @@ pub(super) struct LegIo<S> {
     congested: bool,
     /// Bytes may wait in the stream itself (TLS).
     unflushed: bool,
+    fin: Fin,
+}
+
+/// Whether the peer is told that no more will come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fin {
+    /// More may come.
+    Later,
+    /// As soon as everything is written.
+    Due,
+    /// It is.
+    Sent,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> LegIo<S> {
@@ -50,7 +62,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LegIo<S> {
             written: 0,
             congested: false,
             unflushed: false,
+            fin: Fin::Later,
         }
+    }
+
+    /// Sends FIN behind everything that waits to be written.
+    pub(super) fn finish(&mut self) {
+        if self.fin == Fin::Later {
+            self.fin = Fin::Due;
+        }
+    }
+
+    /// Whether the peer has been told, or is about to be told, that no more will come.
+    pub(super) fn is_finished(&self) -> bool {
+        self.fin != Fin::Later
+    }
+
+    /// Lets bytes wait to be written.
+    pub(super) fn queue(&mut self, bytes: &[u8]) {
+        self.outbox.extend_from_slice(bytes);
+        self.unflushed = true;
+        self.congested |= self.waiting() > limits::OUTBOX_HIGH;
     }
 
     /// Whether so much waits here that the other leg must not be read.
@@ -152,6 +184,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LegIo<S> {
         if self.unflushed {
             ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
             self.unflushed = false;
+        }
+        if self.fin == Fin::Due {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            self.fin = Fin::Sent;
         }
         Poll::Ready(Ok(()))
     }

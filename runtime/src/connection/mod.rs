@@ -8,7 +8,7 @@ mod finish;
 mod leg;
 mod scratch;
 
-use self::{leg::LegIo, scratch::Scratch};
+use self::{finish::Closing, leg::LegIo, scratch::Scratch};
 use crate::{
     clock::Clock,
     cluster::{ClusterShared, Seen},
@@ -44,7 +44,7 @@ pub(crate) struct Surroundings<N: Net> {
 
 /// Relays one client connection until it is over, and says why it is.
 ///
-/// When the stage is no longer [`Stage::Serving`], it ends as soon as nothing is in flight on it.
+/// When the stage is no longer [`Stage::Serving`], it ends as soon as nothing is in flight on it and the client has closed.
 pub(crate) async fn relay<N: Net>(around: Surroundings<N>, client: N::Stream, stage: watch::Receiver<Stage>) -> Cause {
     let relay = Relay::new(around.spec.clone(), around.clock.now());
     let mut connection = Connection {
@@ -60,8 +60,10 @@ pub(crate) async fn relay<N: Net>(around: Surroundings<N>, client: N::Stream, st
     if let Cause::UpstreamUnreachable(_) = cause {
         connection.around.cluster.suspect(connection.around.route);
     }
-    let Connection { client, upstream, .. } = connection;
-    finish::finish(client, upstream).await;
+    let Connection { client, upstream, relay, .. } = connection;
+    let client = if client.is_finished() { Closing::alone(client) } else { Closing::with_peer(client) };
+    let close_upstream = if relay.leaves_only_long_polls() { Closing::alone } else { Closing::with_peer };
+    finish::finish(client, upstream.map(close_upstream)).await;
     cause
 }
 
@@ -244,6 +246,12 @@ impl<N: Net> Connection<N> {
         self.acted = true;
         let mut plan = Plan::default();
         let handled = self.relay.handle(event, self.around.clock.now(), &mut plan);
+        for segment in &plan.to_client {
+            let Segment::Own(bytes) = segment else { unreachable!("an event has no input") };
+            self.client.queue(bytes);
+            self.around.seen.wrote(bytes.len() as u64);
+        }
+        self.client.unblock();
         self.carry_out(&plan);
         handled
     }
@@ -253,7 +261,6 @@ impl<N: Net> Connection<N> {
             Arrived::Resolved(candidates) => self.handle(Event::Resolved(candidates)),
             Arrived::Connected(Ok(stream)) => {
                 self.upstream = Some(LegIo::new(stream));
-                self.client.unblock();
                 self.handle(Event::Connected)
             }
             Arrived::Connected(Err(e)) => self.handle(Event::ConnectFailed(e.to_string())),
@@ -277,6 +284,7 @@ impl<N: Net> Connection<N> {
                     self.pending = Some(Box::pin(async move { Arrived::Connected(net.connect(&to).await) }));
                 }
                 Action::Introduced => seen.introduce(self.relay.client()),
+                Action::Finish => self.client.finish(),
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Stories of one connection, told by what goes in and what comes out; time is a column, in ms.
 
+mod drained;
+mod draining;
 mod frames;
 mod hostile;
 mod properties;
@@ -184,6 +186,11 @@ impl Pair {
     pub(super) fn expect_action(&mut self, action: &Action) -> &mut Self {
         assert_eq!(core::mem::take(&mut self.actions).as_slice(), core::slice::from_ref(action));
         self
+    }
+
+    /// Whether this was asked of the driver and not looked at yet.
+    pub(super) fn took(&self, action: &Action) -> bool {
+        self.actions.contains(action)
     }
 
     #[track_caller]

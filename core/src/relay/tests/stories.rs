@@ -186,24 +186,6 @@ fn upstream_closing_ends_the_connection_after_what_it_said() {
 }
 
 #[test]
-fn draining_answers_what_is_in_flight_and_takes_no_more() {
-    let mut p = Pair::open(spec(), &opaque(1, b""));
-    p.at(10).happens(Event::Drain).expect_nothing();
-    p.at(20).client(&opaque(2, b"")).expect_nothing();
-    p.at(30).upstream(&opaque_ok(1, b"")).expect_client(&opaque_ok(1, b""));
-    p.expect_upstream(&[]).expect_closed("drained");
-}
-
-#[test]
-fn draining_lets_a_request_that_has_begun_end() {
-    let mut p = Pair::open(spec(), &opaque(1, b""));
-    p.upstream(&opaque_ok(1, b"")).expect_client(&opaque_ok(1, b""));
-    let unanswered = produce(9, 2, 0, 1_000);
-    p.client(&unanswered[..500]).happens(Event::Drain).client(&unanswered[500..]);
-    p.expect_upstream(&unanswered).expect_closed("drained");
-}
-
-#[test]
 fn more_requests_than_may_be_in_flight_wait_in_the_clients_socket() {
     let mut p = Pair::open(spec(), &opaque(1, b""));
     let limit = i32::try_from(crate::limits::IN_FLIGHT_MAX).expect("small");

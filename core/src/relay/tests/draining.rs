@@ -1,0 +1,309 @@
+//! A drain as a client sees it: what is turned away, what is executed, which long polls end early, and the end.
+
+use super::{
+    super::{Action, Event, Leg},
+    Pair,
+    frames::*,
+    spec,
+};
+use crate::{api::ApiKey, reject};
+use core::time::Duration;
+use kafka_protocol::{
+    messages::{
+        ConsumerGroupHeartbeatRequest, CreateTopicsRequest, FetchRequest, FetchResponse, JoinGroupRequest,
+        OffsetCommitRequest, ProduceRequest, ProduceResponse, ShareFetchRequest, TopicName,
+        fetch_request::{FetchPartition, FetchTopic},
+        produce_request::{PartitionProduceData, TopicProduceData},
+        produce_response::{PartitionProduceResponse, TopicProduceResponse},
+        share_fetch_request::{AcknowledgementBatch, FetchPartition as SharePartition, FetchTopic as ShareTopic},
+    },
+    protocol::StrBytes,
+};
+
+/// A connection that is draining, because a request with correlation id 1 is still to be answered.
+fn draining() -> Pair {
+    let mut p = Pair::open(spec(), &opaque(1, b""));
+    p.at(10).happens(Event::Drain).expect_nothing();
+    p
+}
+
+fn fetch_of(id: i32, session: i32, epoch: i32) -> Vec<u8> {
+    let topic = FetchTopic::default().with_partitions(vec![FetchPartition::default().with_partition(3)]);
+    let body = FetchRequest::default()
+        .with_max_wait_ms(30_000)
+        .with_session_id(session)
+        .with_session_epoch(epoch)
+        .with_topics(vec![topic]);
+    request(ApiKey::FETCH, 16, id, &body)
+}
+
+fn join_group(id: i32) -> Vec<u8> {
+    request(ApiKey::JOIN_GROUP, 9, id, &JoinGroupRequest::default())
+}
+
+fn not_coordinator(key: ApiKey, version: i16, id: i32) -> Vec<u8> {
+    reject::from_head(key, version, id).expect("answered from its head").to_vec()
+}
+
+fn offset_commit(id: i32) -> Vec<u8> {
+    request(ApiKey::OFFSET_COMMIT, 8, id, &OffsetCommitRequest::default())
+}
+
+fn produce_to(id: i32, partitions: &[i32], records: usize) -> Vec<u8> {
+    let data = partitions.iter().map(|p| {
+        PartitionProduceData::default().with_index(*p).with_records(Some(bytes::Bytes::from(vec![0xab; records])))
+    });
+    let topic = TopicProduceData::default()
+        .with_name(TopicName(StrBytes::from_static_str("orders")))
+        .with_partition_data(data.collect());
+    request(ApiKey::PRODUCE, 9, id, &ProduceRequest::default().with_acks(-1).with_topic_data(vec![topic]))
+}
+
+fn not_leader(id: i32, partitions: &[i32]) -> Vec<u8> {
+    let of = partitions
+        .iter()
+        .map(|p| PartitionProduceResponse::default().with_index(*p).with_error_code(6).with_base_offset(-1));
+    let topic = TopicProduceResponse::default()
+        .with_name(TopicName(StrBytes::from_static_str("orders")))
+        .with_partition_responses(of.collect());
+    response(ApiKey::PRODUCE, 9, id, &ProduceResponse::default().with_responses(vec![topic]))
+}
+
+#[test]
+fn a_produce_request_is_turned_away_in_its_turn_without_keeping_its_records() {
+    let mut p = draining();
+    let batch = produce_to(2, &[0, 7], 300_000);
+    for piece in batch.chunks(10_000) {
+        p.client(piece);
+    }
+    assert!(p.most_kept < 10_064, "records are not kept: {} bytes", p.most_kept);
+    p.expect_nothing();
+    assert_eq!(p.relay.in_flight(), 2);
+    p.upstream(&opaque_ok(1, b""));
+    p.expect_client(&[opaque_ok(1, b""), not_leader(2, &[0, 7])].concat());
+    p.expect_upstream(&[]).expect_action(&Action::Finish);
+    assert_eq!(p.relay.in_flight(), 0);
+    assert_eq!(p.over.iter().map(|e| e.own).collect::<Vec<_>>(), [false, true]);
+}
+
+#[test]
+fn after_a_rejected_batch_only_what_nobody_is_told_about_is_executed() {
+    let mut p = draining();
+    p.client(&produce_to(2, &[0], 10)).client(&produce_to(3, &[0], 10)).expect_upstream(&[]);
+    p.client(&produce(9, 4, 0, 10)).expect_upstream(&produce(9, 4, 0, 10));
+    p.client(&produce_to(5, &[0], 10)).expect_upstream(&[]);
+    p.upstream(&opaque_ok(1, b""));
+    let rejected = [2, 3, 5].map(|id| not_leader(id, &[0])).concat();
+    p.expect_client(&[opaque_ok(1, b""), rejected].concat());
+}
+
+#[test]
+fn commits_and_metadata_are_forwarded_and_rewritten_as_before() {
+    let mut p = draining();
+    p.client(&offset_commit(2)).expect_upstream(&offset_commit(2));
+    p.client(&metadata(3)).expect_upstream(&metadata(3));
+    p.upstream(&[opaque_ok(1, b""), opaque_ok(2, b"")].concat()).reached(Leg::Client);
+    p.upstream(&metadata_ok(3, 7, "kafka-7.internal", 9007));
+    p.expect_client(&metadata_ok(3, 7, "kroxy.test", 9107)).expect_action(&Action::Finish);
+}
+
+#[test]
+fn groups_are_told_to_look_for_their_coordinator() {
+    let mut p = draining();
+    p.client(&opaque(2, b"")).client(&join_group(3)).expect_nothing();
+    p.upstream(&opaque_ok(1, b""));
+    let heartbeat = not_coordinator(ApiKey::HEARTBEAT, 4, 2);
+    p.expect_client(&[opaque_ok(1, b""), heartbeat, not_coordinator(ApiKey::JOIN_GROUP, 9, 3)].concat());
+}
+
+#[test]
+fn a_member_of_a_newer_group_may_leave_but_not_stay() {
+    let mut p = draining();
+    for (id, epoch) in [(2, 5), (3, -1)] {
+        let body = ConsumerGroupHeartbeatRequest::default().with_member_epoch(epoch);
+        let heartbeat = request(ApiKey::CONSUMER_GROUP_HEARTBEAT, 1, id, &body);
+        p.client(&heartbeat).expect_upstream(if epoch < 0 { &heartbeat } else { &[] });
+    }
+}
+
+#[test]
+fn a_new_fetch_is_turned_away_by_partition_or_by_session() {
+    let mut p = draining();
+    p.client(&fetch_of(2, 0, 0)).client(&fetch_of(3, 77, 5)).expect_upstream(&[]);
+    p.upstream(&opaque_ok(1, b""));
+    let partition = kafka_protocol::messages::fetch_response::PartitionData::default()
+        .with_partition_index(3)
+        .with_error_code(6)
+        .with_high_watermark(-1)
+        .with_aborted_transactions(Some(vec![]))
+        .with_records(Some(bytes::Bytes::new()));
+    let topic = kafka_protocol::messages::fetch_response::FetchableTopicResponse::default();
+    let body = FetchResponse::default().with_responses(vec![topic.with_partitions(vec![partition])]);
+    let full = response(ApiKey::FETCH, 16, 2, &body);
+    let session = response(ApiKey::FETCH, 16, 3, &FetchResponse::default().with_error_code(70));
+    p.expect_client(&[opaque_ok(1, b""), full, session].concat());
+}
+
+#[test]
+fn an_api_without_an_error_to_retry_ends_the_connection_after_all_answers() {
+    let mut p = draining();
+    let create = request(ApiKey(19), 7, 2, &CreateTopicsRequest::default());
+    p.client(&[create, opaque(3, b"")].concat()).expect_nothing();
+    assert_eq!(p.relay.in_flight(), 1, "neither is taken");
+    p.upstream(&opaque_ok(1, b"")).expect_client(&opaque_ok(1, b"")).expect_action(&Action::Finish);
+    p.expect_nothing();
+    p.eof(Leg::Client).expect_closed("drained");
+}
+
+#[test]
+fn parked_fetches_are_answered_at_once_and_late_responses_go_nowhere() {
+    for (session, epoch, nothing) in [(77, 5, Some(77)), (0, 0, None), (0, -1, None)] {
+        let mut p = Pair::open(spec(), &fetch_of(1, session, epoch));
+        p.at(10).happens(Event::Drain);
+        p.expect_client(&reject::nothing_fetched(16, 1, nothing)).expect_action(&Action::Finish);
+        assert_eq!(p.relay.in_flight(), 0);
+        assert!(p.relay.leaves_only_long_polls());
+        p.at(20).upstream(&fetch_ok(1, 100, &[])).expect_nothing();
+        p.at(30).eof(Leg::Client).expect_closed("drained");
+    }
+}
+
+#[test]
+fn a_long_poll_between_others_is_answered_in_its_turn() {
+    let mut p = Pair::open(spec(), &offset_commit(1));
+    p.client(&[fetch_of(2, 77, 5), join_group(3), offset_commit(4)].concat()).reached(Leg::Upstream);
+    p.happens(Event::Drain).expect_nothing();
+    p.upstream(&opaque_ok(1, b""));
+    let cut_short = [&reject::nothing_fetched(16, 2, Some(77))[..], &not_coordinator(ApiKey::JOIN_GROUP, 9, 3)];
+    p.expect_client(&[opaque_ok(1, b""), cut_short.concat()].concat());
+    assert_eq!(p.relay.in_flight(), 1);
+    p.upstream(&fetch_ok(2, 100_000, &[(3, "kafka-3.internal", 9003)])).expect_nothing();
+    p.upstream(&opaque_ok(3, b"late")).expect_nothing();
+    p.upstream(&opaque_ok(4, b"")).expect_client(&opaque_ok(4, b"")).expect_action(&Action::Finish);
+    assert!(!p.relay.leaves_only_long_polls(), "upstream has answered everything");
+}
+
+#[test]
+fn a_response_that_has_begun_is_relayed_to_its_end() {
+    let mut p = Pair::open(spec(), &fetch_of(1, 77, 5));
+    let whole = fetch_ok(1, 200_000, &[]);
+    p.upstream(&whole[..100_000]).happens(Event::Drain).upstream(&whole[100_000..]);
+    p.expect_client(&whole).expect_action(&Action::Finish);
+}
+
+#[test]
+fn a_long_poll_that_is_still_being_sent_is_cut_short_with_its_last_byte() {
+    let mut p = Pair::open(spec(), &offset_commit(1));
+    p.upstream(&opaque_ok(1, b"")).expect_client(&opaque_ok(1, b""));
+    let poll = fetch_of(2, 77, 5);
+    let (first, rest) = poll.split_at(poll.len() - 5);
+    p.client(first).expect_upstream(first).happens(Event::Drain).expect_nothing();
+    p.client(rest).expect_upstream(rest).expect_client(&reject::nothing_fetched(16, 2, Some(77)));
+    p.expect_action(&Action::Finish);
+}
+
+#[test]
+fn acknowledgements_of_a_share_consumer_are_executed_and_waited_for() {
+    let share_fetch = |id, batches| {
+        let batch = AcknowledgementBatch::default().with_acknowledge_types(vec![1]);
+        let partition = SharePartition::default().with_acknowledgement_batches(vec![batch; batches]);
+        let topic = ShareTopic::default().with_partitions(vec![partition]);
+        request(ApiKey::SHARE_FETCH, 1, id, &ShareFetchRequest::default().with_topics(vec![topic]))
+    };
+    let mut p = Pair::open(spec(), &share_fetch(1, 0));
+    p.client(&share_fetch(2, 1)).expect_upstream(&share_fetch(2, 1));
+    p.happens(Event::Drain).expect_client(&reject::nothing_share_fetched(1, 1));
+    p.client(&share_fetch(3, 1)).expect_upstream(&share_fetch(3, 1));
+    p.client(&share_fetch(4, 0)).expect_nothing();
+    assert_eq!(p.relay.in_flight(), 3);
+}
+
+#[test]
+fn with_nothing_in_flight_the_client_is_read_until_it_closes() {
+    let mut p = Pair::open(spec(), &opaque(1, b""));
+    p.at(5).upstream(&opaque_ok(1, b"")).expect_client(&opaque_ok(1, b""));
+    p.at(10).happens(Event::Drain).expect_action(&Action::Finish).expect_nothing();
+    p.at(20).client(&[produce_to(2, &[0], 10), offset_commit(3)].concat()).expect_nothing();
+    let unanswered = produce(9, 4, 0, 5_000);
+    for piece in unanswered.chunks(9) {
+        p.client(piece);
+    }
+    p.expect_upstream(&unanswered).expect_nothing();
+    assert_eq!((p.relay.in_flight(), p.over.len()), (0, 2), "counted like any other");
+    p.at(30).eof(Leg::Client).expect_closed("drained");
+}
+
+#[test]
+fn a_client_that_does_not_close_is_not_waited_for_but_its_records_are() {
+    let mut p = Pair::open(spec(), &opaque(1, b""));
+    p.upstream(&opaque_ok(1, b"")).expect_client(&opaque_ok(1, b""));
+    p.at(1_000).happens(Event::Drain).expect_action(&Action::Finish);
+    p.at(1_499).happens(Event::Tick).expect_nothing();
+    let unanswered = produce(9, 2, 0, 100);
+    p.client(&unanswered[..50]).at(1_500).happens(Event::Tick).client(&unanswered[50..]).expect_upstream(&unanswered);
+    p.at(2_000).happens(Event::Tick).expect_closed("drained");
+}
+
+#[test]
+fn draining_lets_a_request_that_has_begun_end() {
+    let mut p = Pair::open(spec(), &opaque(1, b""));
+    p.upstream(&opaque_ok(1, b"")).expect_client(&opaque_ok(1, b""));
+    let unanswered = produce(9, 2, 0, 1_000);
+    p.client(&unanswered[..500]).happens(Event::Drain).client(&unanswered[500..]);
+    p.expect_upstream(&unanswered).expect_action(&Action::Finish);
+}
+
+#[test]
+fn a_client_that_closes_its_half_while_draining_gets_what_it_is_owed() {
+    let mut p = draining();
+    p.at(20).eof(Leg::Client).expect_nothing();
+    p.at(30).upstream(&opaque_ok(1, b"")).expect_client(&opaque_ok(1, b""));
+    p.expect_closed("client_closed");
+    let mut p = Pair::open(spec(), &fetch_of(1, 77, 5));
+    p.eof(Leg::Client).expect_nothing();
+    p.happens(Event::Drain).expect_client(&reject::nothing_fetched(16, 1, Some(77)));
+    p.expect_closed("client_closed");
+}
+
+#[test]
+fn a_connection_that_upstream_knows_nothing_of_ends_at_once() {
+    let mut p = Pair::new(spec());
+    p.client(&metadata(1)).expect_action(&Action::Resolve);
+    p.happens(Event::Drain).expect_closed("drained");
+}
+
+#[test]
+fn a_request_that_names_more_than_can_be_answered_ends_the_connection() {
+    let mut p = Pair::open(super::Spec { request_frame_max: 8 << 20, ..spec() }, &opaque(1, b""));
+    p.happens(Event::Drain).expect_nothing();
+    let partitions: Vec<i32> = (0..200_000).collect();
+    for piece in produce_to(2, &partitions, 0).chunks(50_000) {
+        p.client(piece);
+    }
+    p.client(&offset_commit(3)).expect_nothing();
+    p.upstream(&opaque_ok(1, b"")).expect_client(&opaque_ok(1, b"")).expect_action(&Action::Finish);
+    p.expect_nothing();
+    p.later(1).client(&produce(9, 4, 0, 10)).expect_upstream(&produce(9, 4, 0, 10));
+}
+
+#[test]
+fn records_behind_a_long_poll_keep_upstream_until_they_can_be_read() {
+    let mut p = Pair::open(spec(), &fetch_of(1, 77, 5));
+    p.client(&produce(9, 2, 0, 10)).expect_upstream(&produce(9, 2, 0, 10));
+    p.happens(Event::Drain).reached(Leg::Client);
+    p.expect_action(&Action::Finish);
+    p.at(10).eof(Leg::Client).expect_nothing();
+    assert!(!p.relay.leaves_only_long_polls(), "a broker reads the records only when the poll is over");
+    p.at(20).upstream(&fetch_ok(1, 100, &[])).expect_client(&[]).expect_closed("drained");
+    let mut p = Pair::open(spec(), &produce(9, 1, 0, 10));
+    p.client(&fetch_of(2, 77, 5)).happens(Event::Drain);
+    assert!(p.relay.leaves_only_long_polls(), "the records stand before the poll");
+}
+
+#[test]
+fn the_linger_is_the_last_deadline() {
+    let mut p = Pair::open(spec(), &fetch_of(1, 77, 5));
+    p.at(100).happens(Event::Drain);
+    let left = p.relay.deadline().map(|d| d.since(crate::time::Instant::from_millis(100)));
+    assert_eq!(left, Some(Duration::from_millis(500)));
+}
