@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Kinds of fault.
-const KINDS: usize = 15;
+const KINDS: usize = 16;
 /// ms before which nothing goes wrong: clients are at work by then.
 const FIRST_MS: u64 = 500;
 
@@ -96,7 +96,7 @@ fn fault(kind: usize, plan: &Plan, dice: &mut Dice) -> Fault {
             let all = [Change::Limits, Change::Upstream, Change::Grow, Change::Unreadable, Change::TakenPort];
             Fault::Reload { change: *dice.pick(&all) }
         }
-        _ if dice.per_mille(700) => Fault::Drain { cluster, retry_after_ms: ms(dice) },
+        14 => Fault::Drain { cluster, retry_after_ms: ms(dice) },
         _ => Fault::PortTaken { cluster, for_ms: ms(dice) + 2_000 },
     }
 }

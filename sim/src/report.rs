@@ -4,6 +4,7 @@ use crate::{
     history::{History, Outcome},
     hosts::proxy::Seen,
     journal::Journal,
+    net::Wires,
     plan::{Change, Plan},
 };
 use kroxy_core::status::{ClusterState, ReloadOutcome};
@@ -20,6 +21,8 @@ pub struct Report {
     pub operations: (usize, usize, usize),
     /// Records that consumers got more than once.
     pub redelivered: u64,
+    /// Answers in whose middle a client's connection was closed.
+    pub cut_answers: u64,
     /// How much time passed in the world.
     pub simulated: Duration,
     /// Ends of connections that there were.
@@ -45,7 +48,7 @@ impl Report {
         simulated: Duration,
         seen: Seen,
         history: &History,
-        streams: u64,
+        wires: &Wires,
         journal: &Journal,
     ) -> Self {
         let mut faults = BTreeMap::new();
@@ -70,7 +73,8 @@ impl Report {
             operations,
             redelivered: history.redelivered(),
             simulated,
-            streams,
+            cut_answers: wires.cut_answers(),
+            streams: wires.streams(),
             transitions: seen.transitions,
             reloads: seen.reloads,
             lives: seen.lives,

@@ -84,7 +84,7 @@ pub fn run(plan: &Plan, journal: &Journal) -> Result<Report, NotDeterministic> {
         Err(panic) => violations.push(format!("panic: {}", panic_text(panic.as_ref()))),
     }
     let seen = lock(&seen).clone();
-    Ok(Report::new(plan, violations, elapsed, seen, &history, around.wires.streams(), journal))
+    Ok(Report::new(plan, violations, elapsed, seen, &history, &around.wires, journal))
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

@@ -150,6 +150,18 @@ fn an_operator_drains_a_cluster_and_brings_it_back() {
 }
 
 #[test]
+fn a_drain_cuts_no_answer_even_where_clients_read_slowly() {
+    let drains = (0..4).map(|n| (1_000 + 2_500 * n, Fault::Drain { cluster: 0, retry_after_ms: 600 }));
+    let mut plan = Plan::quiet(20).with(drains);
+    plan.heal_at_ms = 11_500;
+    plan.weather = Weather { window: 4_096, stall_per_mille: 100, stall_max_ms: 5, ..Weather::FAIR };
+    plan.load = Load { record_bytes: (10_000, 30_000), ..Load::ONE_OF_EACH };
+    let report = play(&plan);
+    assert!(report.states_of(0).iter().filter(|state| **state == Draining).count() == 5, "{report}");
+    assert_eq!(report.cut_answers, 0, "{report}");
+}
+
+#[test]
 fn a_drain_that_cannot_finish_is_cut_at_its_deadline() {
     let hang = |node| (1_000, Fault::BrokerHangs { cluster: 0, node, for_ms: 3_900 });
     let mut plan = Plan::quiet(14).with([hang(0), hang(1), (1_500, Fault::ProxyRestart { down_ms: 1_000 })]);

@@ -140,6 +140,9 @@ impl AsyncRead for SimStream {
         {
             me.wires.accuse(&me.host, wrong);
         }
+        if read == 0 && amount > 0 && me.watch.as_ref().is_some_and(Watch::is_inside_answer) {
+            me.wires.note_cut(&me.host);
+        }
         buf.advance(read);
         lock(&me.wire).received(me.side, read);
         me.wires.journal.note(&me.host, format_args!("s{} read {read}", me.number));

@@ -46,6 +46,11 @@ impl Watch {
         self.leaked(bytes).or_else(|| self.unfit(bytes))
     }
 
+    /// Whether an end of the stream now would cut an answer.
+    pub(super) fn is_inside_answer(&self) -> bool {
+        self.pairs && !self.answers.is_between()
+    }
+
     fn leaked(&mut self, bytes: &[u8]) -> Option<String> {
         let needle = topology::UPSTREAM.as_bytes();
         self.tail.extend_from_slice(bytes);

@@ -32,6 +32,7 @@ struct Shared {
     listening: BTreeMap<String, BTreeSet<u16>>,
     open: BTreeMap<String, u64>,
     opened: u64,
+    cut: u64,
     wrong: BTreeSet<String>,
 }
 
@@ -139,6 +140,7 @@ impl Wires {
             listening: BTreeMap::new(),
             open: BTreeMap::new(),
             opened: 0,
+            cut: 0,
             wrong: BTreeSet::new(),
         };
         Self { journal, weather, shared: Arc::new(Mutex::new(shared)) }
@@ -270,6 +272,17 @@ impl Wires {
         let shared = lock(&self.shared);
         let listening = shared.listening.get(host).into_iter().flatten().copied().collect();
         (shared.open.get(host).copied().unwrap_or_default(), listening)
+    }
+
+    /// A client's connection has ended in the middle of an answer.
+    pub(super) fn note_cut(&self, host: &str) {
+        self.journal.note(host, format_args!("an answer was cut"));
+        lock(&self.shared).cut += 1;
+    }
+
+    /// Answers in whose middle the connection ended.
+    pub(crate) fn cut_answers(&self) -> u64 {
+        lock(&self.shared).cut
     }
 
     /// How many streams there were.
