@@ -46,6 +46,8 @@ impl ApiKey {
     pub const ADD_OFFSETS_TO_TXN: Self = Self(25);
     /// SaslAuthenticate.
     pub const SASL_AUTHENTICATE: Self = Self(36);
+    /// DescribeConfigs.
+    pub const DESCRIBE_CONFIGS: Self = Self(32);
     /// DescribeQuorum.
     pub const DESCRIBE_QUORUM: Self = Self(55);
     /// DescribeCluster.
@@ -273,7 +275,7 @@ pub static APIS: [Api; 93] = {
         api(29, "DescribeAcls", 1, 3, Some(2), Q::Relay, R::Relay, D::Close),
         api(30, "CreateAcls", 1, 3, Some(2), Q::Relay, R::Relay, D::Close),
         api(31, "DeleteAcls", 1, 3, Some(2), Q::Relay, R::Relay, D::Close),
-        api(32, "DescribeConfigs", 1, 4, Some(4), Q::Relay, R::Relay, D::Close),
+        api(32, "DescribeConfigs", 1, 4, Some(4), Q::Relay, R::Rewrite, D::Close),
         api(33, "AlterConfigs", 0, 2, Some(2), Q::Relay, R::Relay, D::Close),
         api(34, "AlterReplicaLogDirs", 1, 2, Some(2), Q::Relay, R::Relay, D::Close),
         api(35, "DescribeLogDirs", 1, 5, Some(2), Q::Relay, R::Relay, D::Close),

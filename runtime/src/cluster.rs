@@ -26,6 +26,7 @@ pub(crate) struct ClusterShared {
     topology: Mutex<Topology>,
     connected: Mutex<BTreeMap<u64, Arc<Seen>>>,
     unmapped: Mutex<BTreeSet<NodeId>>,
+    untold: Mutex<BTreeSet<NodeId>>,
     /// Counts connections: their ids, and whose turn it is among the bootstrap servers.
     next: AtomicU64,
     /// Held while upstream is asked for its nodes, so that one question serves all who wait.
@@ -42,6 +43,7 @@ impl ClusterShared {
             topology: Mutex::new(Topology::new(bootstrap_servers)),
             connected: Mutex::default(),
             unmapped: Mutex::default(),
+            untold: Mutex::default(),
             next: AtomicU64::new(0),
             asking: tokio::sync::Mutex::new(()),
             left: tokio::sync::Notify::new(),
@@ -53,8 +55,9 @@ impl ClusterShared {
         if nodes.is_empty() {
             return;
         }
-        let mut topology = lock(&self.topology);
+        let (mut topology, mut untold) = (lock(&self.topology), lock(&self.untold));
         for (node, address) in nodes {
+            untold.remove(node);
             if topology.learn(*node, address) {
                 info!(cluster = %self.name, %node, %address, "learned an upstream node");
             }
@@ -78,6 +81,14 @@ impl ClusterShared {
     /// Where a connection that came in by `route` goes.
     pub(crate) fn resolve(&self, route: Route) -> Resolution {
         lock(&self.topology).resolve(route, self.turn())
+    }
+
+    /// Says once for each node, until it is told again, that clients who want it are led elsewhere.
+    pub(crate) fn note_untold(&self, node: NodeId, instead: &[HostPort]) {
+        if lock(&self.untold).insert(node) {
+            let instead: Vec<_> = instead.iter().map(HostPort::to_string).collect();
+            warn!(cluster = %self.name, %node, "no upstream server tells where this node is: trying {}", instead.join(", "));
+        }
     }
 
     /// Where a connection to a node goes that nobody tells about.

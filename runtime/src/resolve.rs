@@ -9,7 +9,7 @@ use kroxy_core::{
 };
 use std::{io, sync::Arc, time::Duration};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tracing::{debug, warn};
+use tracing::debug;
 
 /// How long one server may take to tell its nodes.
 const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ pub(crate) async fn candidates<N: Net>(net: N, cluster: Arc<ClusterShared>, rout
         Resolution::Candidates(candidates) => candidates,
         Resolution::Ask(node) => {
             let candidates = cluster.fall_back(node);
-            warn!(cluster = %cluster.name, %node, "no upstream server tells where this node is: trying {candidates:?}");
+            cluster.note_untold(node, &candidates);
             candidates
         }
     }

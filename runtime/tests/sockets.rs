@@ -142,7 +142,10 @@ async fn frames_of_100_mib_move_in_the_memory_of_small_ones() {
     upstream.write_all(&answer).await.expect("writable");
     sink(&mut client, answer.len()).await;
 
-    let fetch = [0, 0, 0, 12, 0, 1, 0, 12, 0, 0, 0, 9, 0, 1, b's', 0];
+    // Version 12: replica -1, waits 500 ms for 1 byte and takes all there are, session 0, epoch -1, no topic.
+    let limits = [0xff, 0xff, 0xff, 0xff, 0, 0, 1, 0xf4, 0, 0, 0, 1, 0x7f, 0xff, 0xff, 0xff, 0];
+    let session = [0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 1, 1, 0];
+    let fetch = [&[0, 0, 0, 41, 0, 1, 0, 12, 0, 0, 0, 9, 0, 1, b's', 0][..], &limits, &session].concat();
     client.write_all(&fetch).await.expect("writable");
     sink(&mut upstream, fetch.len()).await;
     let response = [&size[..], &[0, 0, 0, 9]].concat();

@@ -204,7 +204,7 @@ impl Masker {
             Kind::Array(fields) | Kind::BlankedArray(fields) => {
                 inner = r.count(true)?.checked_sub(1).map(|more| Level::new(fields, more));
             }
-            Kind::Endpoint => return Err(Unread::Wrong("an endpoint among records")),
+            Kind::Endpoint | Kind::Setting => return Err(Unread::Wrong("an address among records")),
         }
         self.levels[self.depth - 1].at += 1;
         (self.pass, self.zero) = (pass, false);

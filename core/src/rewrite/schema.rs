@@ -5,7 +5,7 @@
 //! kept as it is, unread. Tagged fields that carry no address are left out as well.
 
 use crate::api::{Api, ApiKey, ResponseTreatment};
-use Kind::{Array, BlankedArray, Bytes, Endpoint, EndpointType, Error, Fixed, Struct, Text};
+use Kind::{Array, BlankedArray, Bytes, Endpoint, EndpointType, Error, Fixed, Setting, Struct, Text};
 
 /// What a field is, as far as it matters for getting past it.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,20 @@ pub(super) enum Kind {
     /// Whether the endpoints that follow are brokers or controllers (8 bits, KIP-919). Controllers are not for clients:
     /// the array is shown empty then.
     EndpointType,
+    /// The name of a setting and its value (both strings): where it is a broker's address, the value is shown as null.
+    Setting,
 }
+
+/// The settings of a broker whose values are addresses.
+pub(super) const ADDRESS_SETTINGS: &[&[u8]] = &[
+    b"advertised.host.name",
+    b"advertised.listeners",
+    b"controller.quorum.bootstrap.servers",
+    b"controller.quorum.voters",
+    b"host.name",
+    b"listeners",
+    b"zookeeper.connect",
+];
 
 /// A field, and the versions that have it.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +69,7 @@ pub(super) fn response(key: ApiKey, version: i16) -> Option<&'static [Field]> {
         (ApiKey::FETCH, _) => Some(FETCH),
         (ApiKey::METADATA, _) => Some(METADATA),
         (ApiKey::FIND_COORDINATOR, _) => Some(FIND_COORDINATOR),
+        (ApiKey::DESCRIBE_CONFIGS, _) => Some(DESCRIBE_CONFIGS),
         (ApiKey::DESCRIBE_QUORUM, _) => Some(DESCRIBE_QUORUM),
         (ApiKey::DESCRIBE_CLUSTER, _) => Some(DESCRIBE_CLUSTER),
         (ApiKey::SHARE_FETCH, _) => Some(SHARE_FETCH),
@@ -65,6 +79,7 @@ pub(super) fn response(key: ApiKey, version: i16) -> Option<&'static [Field]> {
 }
 
 const NEWEST: i16 = i16::MAX;
+const I8: Kind = Fixed(1);
 const I16: Kind = Fixed(2);
 const I32: Kind = Fixed(4);
 const I64: Kind = Fixed(8);
@@ -173,6 +188,25 @@ const SHARE_ACKNOWLEDGE: &[Field] = &[
     from(2, I32),
     all(Array(&[all(UUID), all(Array(&[all(I32), all(I16), all(Text), all(LEADER_AND_EPOCH)]))])),
     all(NODE_ENDPOINTS),
+];
+
+const DESCRIBE_CONFIGS: &[Field] = &[
+    all(I32),
+    all(Array(&[
+        all(I16),
+        all(Text),
+        all(I8),
+        all(Text),
+        all(Array(&[
+            all(Setting),
+            all(I8),
+            all(I8),
+            all(I8),
+            all(Array(&[all(Setting), all(I8)])),
+            from(3, I8),
+            from(3, Text),
+        ])),
+    ])),
 ];
 
 const REPLICAS: Kind = Array(&[all(Fixed(4 + 16 + 8 + 8 + 8))]);

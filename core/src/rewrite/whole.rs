@@ -117,6 +117,7 @@ impl<'a, A: Addresses> Walk<'a, '_, A> {
                 self.is_error |= self.reader.i16()? != 0;
                 Ok(())
             }
+            Kind::Setting => self.setting(),
             Kind::EndpointType => {
                 self.hides_endpoints = self.reader.take(1)? != [BROKERS];
                 Ok(())
@@ -132,6 +133,16 @@ impl<'a, A: Addresses> Walk<'a, '_, A> {
         }
         if is_blanked && count > 0 {
             self.replace(start, if self.flexible { &[1] } else { &[0; 4] });
+        }
+        Ok(())
+    }
+
+    fn setting(&mut self) -> Result<(), Unread> {
+        let name = self.reader.text(self.flexible)?.unwrap_or_default();
+        let start = self.reader.position();
+        let value = self.reader.text(self.flexible)?;
+        if value.is_some() && schema::ADDRESS_SETTINGS.contains(&name) {
+            self.replace(start, if self.flexible { &[0] } else { &[0xff; 2] });
         }
         Ok(())
     }
