@@ -12,6 +12,7 @@ use kroxy_core::status::{
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Color;
+use serde_json::json;
 
 use crate::app::fast_forward;
 use crate::model::{Action, Model, Msg, News, Outcome, Overlay, ReloadStage, Screen};
@@ -190,14 +191,36 @@ fn dialogs() {
     golden("confirm-shutdown", &mut model, &LOW);
     model.overlay = Some(Overlay::Help { scroll: 0 });
     golden("help", &mut model, &[(80, 24), (120, 100)]);
-    let plan = Outcome::Done { report: Some(report(ReloadOutcome::Unknown)), text: String::new() };
-    model.overlay = Some(Overlay::Reload { stage: ReloadStage::Planned(plan), scroll: 0 });
+    model.overlay = Some(Overlay::Reload { stage: ReloadStage::Planned(plan(&[])), scroll: 0 });
     golden("reload-plan", &mut model, &LOW);
+    let refused = plan(&["admin.listen"]);
+    model.overlay = Some(Overlay::Reload { stage: ReloadStage::Planned(refused), scroll: 0 });
+    golden("reload-plan-refused", &mut model, &LOW);
     let ended = Outcome::Done { report: Some(report(ReloadOutcome::Partial)), text: String::new() };
     model.overlay = Some(Overlay::Reload { stage: ReloadStage::Ended(ended), scroll: 0 });
     golden("reload-result", &mut model, &LOW);
     model.overlay = Some(Overlay::Reload { stage: ReloadStage::Planned(Outcome::NotOffered), scroll: 0 });
     golden("reload-no-plan", &mut model, &LOW);
+}
+
+/// As the proxy answers `POST /api/v1/reload?dry_run=true`.
+fn plan(refused: &[&str]) -> Outcome {
+    let change = |field: &str| json!({"field": field, "from": "127.0.0.1:9190", "to": "127.0.0.1:9191"});
+    let plan = json!({
+        "virtual_clusters": [
+            {"name": "billing", "action": "remove", "fields": [], "after": []},
+            {"name": "clickstream", "action": "live", "after": [],
+             "fields": [{"field": "limits.connections", "from": "500", "to": "800"}]},
+            {"name": "invoices", "action": "add", "fields": [], "after": ["billing"]},
+            {"name": "orders", "action": "drain", "after": [],
+             "fields": [{"field": "upstream.tls.ca", "from": null, "to": null}]},
+            {"name": "payments", "action": "unchanged", "fields": [], "after": []},
+        ],
+        "settings": [],
+        "refused": refused.iter().map(|field| change(field)).collect::<Vec<_>>(),
+        "warnings": ["billing goes and invoices comes: a rename stops the one and starts the other"],
+    });
+    Outcome::Planned(serde_json::from_value(plan).expect("the form of a plan"))
 }
 
 fn report(outcome: ReloadOutcome) -> ReloadReport {

@@ -114,7 +114,7 @@ fn take_status(proxy: &mut Proxy, status: Status) {
 
 fn acted(model: &mut Model, index: usize, action: Action, outcome: Outcome) -> Vec<Effect> {
     let severity = match &outcome {
-        Outcome::Done { .. } => Severity::Info,
+        Outcome::Done { .. } | Outcome::Planned(_) => Severity::Info,
         Outcome::NotOffered => Severity::Warn,
         Outcome::Refused { .. } | Outcome::NoAnswer(_) => Severity::Error,
     };

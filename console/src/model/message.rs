@@ -1,5 +1,6 @@
 //! What reaches the model, what it wants done, and what comes of that.
 
+use kroxy_core::reload::Plan;
 use kroxy_core::status::{Event, ReloadReport, Status};
 use ratatui::crossterm::event::KeyEvent;
 
@@ -30,6 +31,8 @@ pub(crate) enum Outcome {
         /// What else the proxy said.
         text: String,
     },
+    /// Nothing was done: this is what a reload would do.
+    Planned(Box<Plan>),
     /// This proxy cannot do that.
     NotOffered,
     /// The proxy declined.
@@ -135,6 +138,7 @@ impl Outcome {
             Self::Done { report: Some(report), .. } => report.outcome.to_string(),
             Self::Done { text, .. } if text.is_empty() => "accepted".to_owned(),
             Self::Done { text, .. } => text.clone(),
+            Self::Planned(_) => "planned".to_owned(),
             Self::NotOffered => "this proxy does not offer it".to_owned(),
             Self::Refused { status, text, .. } if text.is_empty() => format!("refused (HTTP {status})"),
             Self::Refused { status, text, .. } => format!("refused (HTTP {status}): {text}"),
@@ -146,7 +150,7 @@ impl Outcome {
     pub(crate) fn report(&self) -> Option<&ReloadReport> {
         match self {
             Self::Done { report, .. } | Self::Refused { report, .. } => report.as_ref(),
-            Self::NotOffered | Self::NoAnswer(_) => None,
+            Self::Planned(_) | Self::NotOffered | Self::NoAnswer(_) => None,
         }
     }
 }

@@ -141,9 +141,29 @@ pub(crate) fn selected(model: &Model) -> Option<Row<'_>> {
     rows.get(index).copied()
 }
 
-/// The upstream nodes that cannot be reached, as far as it has been tried.
-pub(crate) fn unreachable(cluster: &ClusterStatus) -> impl Iterator<Item = &NodeStatus> {
-    cluster.upstream.nodes.iter().filter(|node| node.reachable == Some(false))
+/// Whether an upstream node can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// The last attempt succeeded, or connections to it are open.
+    Reached,
+    /// The last attempt failed.
+    Unreachable,
+    /// Nobody has tried.
+    NotTried,
+}
+
+/// Whether `node` can be reached, as far as that is known.
+pub(crate) fn reach(node: &NodeStatus) -> Reach {
+    match (node.reachable, node.connections) {
+        (Some(true), _) | (None, 1..) => Reach::Reached,
+        (Some(false), _) => Reach::Unreachable,
+        (None, 0) => Reach::NotTried,
+    }
+}
+
+/// How many upstream nodes are that way.
+pub(crate) fn nodes(cluster: &ClusterStatus, wanted: Reach) -> usize {
+    cluster.upstream.nodes.iter().filter(|node| reach(node) == wanted).count()
 }
 
 fn condition(cluster: &ClusterStatus, rates: Option<Rates>) -> Condition {
@@ -154,9 +174,9 @@ fn condition(cluster: &ClusterStatus, rates: Option<Rates>) -> Condition {
         ClusterState::Stopped => Condition::Stopped,
         ClusterState::Unknown => Condition::Unknown,
         ClusterState::Serving => {
-            let (known, bad) = (cluster.upstream.nodes.len(), unreachable(cluster).count());
-            if bad > 0 {
-                Condition::Unreachable { reachable: known - bad, known }
+            if nodes(cluster, Reach::Unreachable) > 0 {
+                let (reachable, known) = (nodes(cluster, Reach::Reached), cluster.upstream.nodes.len());
+                Condition::Unreachable { reachable, known }
             } else if rates.is_some_and(|rates| rates.errors > 0.0) {
                 Condition::Erring
             } else {

@@ -262,7 +262,7 @@ impl Api {
             request = request.header("authorization", authorization);
         }
         match request.send_empty() {
-            Ok(answer) => outcome(answer),
+            Ok(answer) => outcome(action, answer),
             Err(error) => Outcome::NoAnswer(why(&error)),
         }
     }
@@ -308,12 +308,18 @@ fn declined(answer: &mut Response<Body>, what: &str) -> String {
     }
 }
 
-fn outcome(mut answer: Response<Body>) -> Outcome {
+fn outcome(action: &Action, mut answer: Response<Body>) -> Outcome {
     let status = answer.status();
     let body = body(&mut answer);
+    if *action == Action::Plan
+        && status.is_success()
+        && let Ok(plan) = serde_json::from_slice(&body)
+    {
+        return Outcome::Planned(plan);
+    }
     let report = serde_json::from_slice::<Value>(&body)
         .ok()
-        .filter(|value| value.get("outcome").is_some() || value.get("virtual_clusters").is_some())
+        .filter(|value| value.get("outcome").is_some())
         .and_then(|value| serde_json::from_value::<ReloadReport>(value).ok());
     if status.is_success() {
         Outcome::Done { report, text: said(&body) }

@@ -78,9 +78,11 @@ fn reload(model: &mut Model, stage: ReloadStage, scroll: usize, key: KeyEvent) -
     Vec::new()
 }
 
-/// A reload makes sense after a plan, and where there is no plan to be had. After a refusal it would be refused too.
+/// A reload makes sense after a plan that does something, and where there is no plan to be had. After a refusal, or with
+/// settings that need a restart, it would be refused too.
 pub(crate) fn may_reload(plan: &Outcome) -> bool {
     match plan {
+        Outcome::Planned(plan) => plan.refused.is_empty() && !plan.is_unchanged(),
         Outcome::Done { .. } | Outcome::NotOffered => true,
         Outcome::Refused { .. } | Outcome::NoAnswer(_) => false,
     }

@@ -1,8 +1,8 @@
 //! What keys and news do, told key by key.
 
+use kroxy_core::reload::{FieldChange, Plan};
 use kroxy_core::status::{
-    ClusterState, ClusterStatus, ClusterTransition, Event, EventKind, ProxyStatus, ReloadReport, Severity, Status,
-    Totals,
+    ClusterState, ClusterStatus, ClusterTransition, Event, EventKind, ProxyStatus, Severity, Status, Totals,
 };
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
@@ -150,14 +150,33 @@ fn a_reload_shows_its_plan_first() {
     let mut desk = Desk::new();
     assert_eq!(desk.key(KeyCode::Char('R')), act(Action::Plan));
     assert_eq!(desk.key(KeyCode::Char('y')), [], "there is nothing to say yes to yet");
-    let plan = Outcome::Done { report: Some(ReloadReport::default()), text: String::new() };
-    desk.acted(Action::Plan, plan);
+    desk.acted(Action::Plan, planned("limits", &[]));
     assert_eq!(desk.key(KeyCode::Char('y')), act(Action::Reload));
     assert!(matches!(desk.model.overlay, Some(Overlay::Reload { stage: ReloadStage::Running, .. })));
     desk.acted(Action::Reload, done());
     assert!(matches!(desk.model.overlay, Some(Overlay::Reload { stage: ReloadStage::Ended(_), .. })));
     desk.key(KeyCode::Enter);
     assert!(desk.model.overlay.is_none());
+}
+
+/// A plan that changes a setting, and would change others that need a restart.
+fn planned(setting: &str, refused: &[&str]) -> Outcome {
+    let change = |field: &str| FieldChange { field: field.into(), from: None, to: Some("1".into()) };
+    Outcome::Planned(Box::new(Plan {
+        settings: vec![change(setting)],
+        refused: refused.iter().map(|field| change(field)).collect(),
+        ..Plan::default()
+    }))
+}
+
+#[test]
+fn a_plan_that_changes_nothing_or_needs_a_restart_leads_nowhere() {
+    for plan in [Outcome::Planned(Box::default()), planned("limits", &["admin.listen"])] {
+        let mut desk = Desk::new();
+        desk.key(KeyCode::Char('R'));
+        desk.acted(Action::Plan, plan);
+        assert_eq!(desk.key(KeyCode::Char('y')), []);
+    }
 }
 
 #[test]

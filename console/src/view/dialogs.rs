@@ -1,17 +1,18 @@
 //! What lies over the screen: the help, questions before an action, plan and result of a reload.
 
-use kroxy_core::status::{ClusterOutcome, ReloadAction, ReloadOutcome, ReloadReport};
+mod reload;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear, Padding, Widget};
 
-use super::text::{fit, left, wrap};
+use super::text::wrap;
 use super::{help, put_all};
 use crate::format;
-use crate::model::{Action, Model, Outcome, Overlay, ReloadStage};
+use crate::model::{Action, Model, Overlay, ReloadStage};
 use crate::theme::Tone;
-use crate::update::{SHUTDOWN_WORD, may_reload};
+use crate::update::SHUTDOWN_WORD;
 
 /// Columns of a question or a report, border and padding included.
 const DIALOG_COLUMNS: u16 = 76;
@@ -42,8 +43,8 @@ pub(crate) fn draw(model: &Model, area: Rect, body: Rect, buf: &mut Buffer) {
         }
         Some(Overlay::Reload { stage, scroll }) => {
             let (columns, rows) = room((body.width, body.height));
-            let lines = reload_lines(model, stage, columns);
-            let (title, keys, tone) = reload_frame(stage);
+            let lines = reload::lines(model, stage, columns);
+            let (title, keys, tone) = reload::frame(stage);
             let shown = rows.min(lines.len());
             window(model, tone, title, keys, &lines, (*scroll, shown), body, buf);
         }
@@ -65,7 +66,7 @@ pub(crate) fn help_room(size: (u16, u16)) -> (usize, usize) {
 pub(crate) fn reload_scroll_max(model: &Model, stage: &ReloadStage) -> usize {
     let body = super::body(model, Rect::new(0, 0, model.size.0, model.size.1));
     let (columns, rows) = room((body.width, body.height));
-    reload_lines(model, stage, columns).len().saturating_sub(rows)
+    reload::lines(model, stage, columns).len().saturating_sub(rows)
 }
 
 /// A frame in the middle of `area` with `rows` of `lines`, from `scroll` on.
@@ -154,119 +155,4 @@ fn shutdown_question(model: &Model) -> Vec<String> {
             format::things(connections, "connection")
         ),
     ]
-}
-
-fn reload_frame(stage: &ReloadStage) -> (&'static str, &'static str, Tone) {
-    match stage {
-        ReloadStage::Planning => ("reload: plan", "Esc: leave it", Tone::Busy),
-        ReloadStage::Planned(plan) if may_reload(plan) => ("reload: plan", "y: reload   n: leave it", Tone::Warn),
-        ReloadStage::Planned(_) => ("reload: plan", "Esc: close", Tone::Bad),
-        ReloadStage::Running => ("reload: running", "Esc: close, it goes on", Tone::Busy),
-        ReloadStage::Ended(Outcome::Done { .. }) => ("reload: result", "Esc: close", Tone::Accent),
-        ReloadStage::Ended(_) => ("reload: result", "Esc: close", Tone::Bad),
-    }
-}
-
-fn reload_lines(model: &Model, stage: &ReloadStage, columns: usize) -> Vec<Line<'static>> {
-    let say = |tone, text: &str| {
-        wrap(text, columns).into_iter().map(move |part| Line::styled(part, model.theme.style(tone))).collect::<Vec<_>>()
-    };
-    match stage {
-        ReloadStage::Planning => say(Tone::Busy, "◌ The proxy works out what a reload would do …"),
-        ReloadStage::Running => {
-            say(Tone::Busy, "◌ The reload is running; it ends when the last drain has ended, or at its deadline.")
-        }
-        ReloadStage::Planned(Outcome::NotOffered) => {
-            let mut lines =
-                say(Tone::Warn, "▲ This proxy does not offer a plan: what a reload does is not known beforehand.");
-            lines.extend(say(Tone::Plain, "Reload all the same?"));
-            lines
-        }
-        ReloadStage::Planned(outcome) | ReloadStage::Ended(outcome) => {
-            let planned = matches!(stage, ReloadStage::Planned(_));
-            match outcome.report() {
-                Some(report) => report_lines(model, report, planned, columns),
-                None if matches!(outcome, Outcome::Done { .. }) => say(Tone::Plain, &outcome.words()),
-                None => say(Tone::Bad, &format!("✗ {}", outcome.words())),
-            }
-        }
-    }
-}
-
-fn report_lines(model: &Model, report: &ReloadReport, planned: bool, columns: usize) -> Vec<Line<'static>> {
-    let style = |tone| model.theme.style(tone);
-    let (symbol, tone, words) = outcome_words(report.outcome);
-    let mut lines = Vec::new();
-    if !planned {
-        let took = format::latency(report.duration_ms.saturating_mul(1_000));
-        let text = format!("{symbol} {words}; generation {} in force, after {took}", report.generation);
-        lines.extend(wrap(&text, columns).into_iter().map(|part| Line::styled(part, style(tone))));
-    } else if report.virtual_clusters.iter().all(|c| c.action == ReloadAction::Unchanged) && report.errors.is_empty() {
-        lines.push(Line::styled("● Nothing would change.", style(Tone::Good)));
-    }
-    for (text, symbol, tone) in
-        report.errors.iter().map(|e| (e, "✗", Tone::Bad)).chain(report.warnings.iter().map(|w| (w, "▲", Tone::Warn)))
-    {
-        lines
-            .extend(wrap(&format!("{symbol} {text}"), columns).into_iter().map(|part| Line::styled(part, style(tone))));
-    }
-    if !lines.is_empty() && !report.virtual_clusters.is_empty() {
-        lines.push(Line::default());
-    }
-    for cluster in &report.virtual_clusters {
-        let (action, tone) = action_words(cluster.action);
-        let name = columns.saturating_sub(32).clamp(8, 28);
-        let mut line = Line::from(vec![
-            Span::styled(left(&cluster.name, name), style(Tone::Plain)),
-            Span::raw(" "),
-            Span::styled(left(action, 10), style(tone)),
-        ]);
-        if !planned {
-            let (outcome, tone) = cluster_words(cluster.outcome);
-            line.push_span(Span::styled(format!("{outcome} "), style(tone)));
-        }
-        let fields = fit(&cluster.fields.join(", "), columns.saturating_sub(line.width()));
-        line.push_span(Span::styled(fields, style(Tone::Faint)));
-        lines.push(line);
-        if !cluster.cause.is_empty() {
-            let cause = wrap(&format::chain(&cluster.cause), columns.saturating_sub(2));
-            lines.extend(cause.into_iter().map(|part| Line::styled(format!("  {part}"), style(Tone::Bad))));
-        }
-    }
-    lines
-}
-
-fn outcome_words(outcome: ReloadOutcome) -> (&'static str, Tone, &'static str) {
-    match outcome {
-        ReloadOutcome::Unchanged => ("●", Tone::Good, "there was nothing to change"),
-        ReloadOutcome::Applied => ("●", Tone::Good, "everything is in force"),
-        ReloadOutcome::Partial => ("✗", Tone::Bad, "some virtual clusters run with it, some do not"),
-        ReloadOutcome::Failed => ("✗", Tone::Bad, "nothing of it is in force"),
-        ReloadOutcome::Rejected => ("✗", Tone::Bad, "the configuration was not accepted; nothing was touched"),
-        ReloadOutcome::Busy => ("▲", Tone::Warn, "another reload is running; nothing was touched"),
-        ReloadOutcome::Unknown => ("?", Tone::Warn, "an outcome that this console does not know"),
-    }
-}
-
-fn action_words(action: ReloadAction) -> (&'static str, Tone) {
-    match action {
-        ReloadAction::Unchanged => ("· same", Tone::Faint),
-        ReloadAction::Live => ("~ live", Tone::Good),
-        ReloadAction::Drain => ("◐ drain", Tone::Warn),
-        ReloadAction::Add => ("+ add", Tone::Busy),
-        ReloadAction::Remove => ("- remove", Tone::Bad),
-        ReloadAction::Unknown => ("? unknown", Tone::Warn),
-    }
-}
-
-fn cluster_words(outcome: ClusterOutcome) -> (&'static str, Tone) {
-    match outcome {
-        ClusterOutcome::Unchanged => ("● unchanged", Tone::Faint),
-        ClusterOutcome::Applied => ("● applied", Tone::Good),
-        ClusterOutcome::NotPrepared => ("▲ not prepared, old one serves", Tone::Warn),
-        ClusterOutcome::RolledBack => ("▲ rolled back, old one serves", Tone::Warn),
-        ClusterOutcome::Failed => ("✗ failed", Tone::Bad),
-        ClusterOutcome::Overtaken => ("▲ overtaken", Tone::Warn),
-        ClusterOutcome::Unknown => ("? unknown", Tone::Warn),
-    }
 }

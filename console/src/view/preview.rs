@@ -12,7 +12,7 @@ use super::{rule, title};
 use crate::format;
 use crate::model::Model;
 use crate::model::history::Rates;
-use crate::model::rows::{Row, unreachable};
+use crate::model::rows::{Reach, Row, nodes};
 use crate::theme::{self, Tone};
 
 /// Lines that it takes.
@@ -62,8 +62,9 @@ fn traffic(model: &Model, row: &Row<'_>, columns: usize) -> Vec<Line<'static>> {
     let style = |tone| model.theme.style(tone);
     let cluster = row.cluster;
     let half = columns / 2;
-    let nodes = cluster.upstream.nodes.len();
-    let bad = unreachable(cluster).count();
+    let known = cluster.upstream.nodes.len();
+    let reached = nodes(cluster, Reach::Reached);
+    let bad = nodes(cluster, Reach::Unreachable) > 0;
     let errors = row.rates.map_or(0.0, |rates| rates.errors);
     let facts: [Vec<Span<'static>>; 4] = [
         latency(model, "latency added   ", cluster.latency.proxy),
@@ -78,8 +79,8 @@ fn traffic(model: &Model, row: &Row<'_>, columns: usize) -> Vec<Line<'static>> {
                 style(if errors > 0.0 { Tone::Warn } else { Tone::Plain }),
             ),
             Span::styled(
-                format!(", {} of {} reached", nodes - bad, format::things(nodes as u64, "upstream node")),
-                style(if bad > 0 { Tone::Warn } else { Tone::Plain }),
+                format!(", {} of {} reached", reached, format::things(known as u64, "upstream node")),
+                style(if bad { Tone::Warn } else { Tone::Plain }),
             ),
         ],
     ];

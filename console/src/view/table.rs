@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 use super::spark::{gauge, spark};
 use super::text::{fit, left, right, width};
 use crate::format;
-use crate::model::rows::{Condition, Row, SortBy};
+use crate::model::rows::{Condition, Reach, Row, SortBy, nodes};
 use crate::model::{Model, Proxy};
 use crate::theme::{self, Tone};
 
@@ -240,9 +240,8 @@ fn cell(model: &Model, row: &Row<'_>, col: Col, columns: usize) -> Span<'static>
         Col::Errors => rate(row.rates.map(|r| r.errors), format::rate, Tone::Bad),
         Col::Nodes => {
             let known = cluster.upstream.nodes.len();
-            let bad = crate::model::rows::unreachable(cluster).count();
-            let tone = if bad > 0 { Tone::Warn } else { Tone::Plain };
-            number(Some(format!("{}/{known}", known - bad)), known == 0, tone)
+            let tone = if nodes(cluster, Reach::Unreachable) > 0 { Tone::Warn } else { Tone::Plain };
+            number(Some(format!("{}/{known}", nodes(cluster, Reach::Reached))), known == 0, tone)
         }
         Col::SparkRequests => history(|r| r.requests, Tone::Good),
         Col::SparkOut => history(|r| r.bytes_out, Tone::Out),

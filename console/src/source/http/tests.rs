@@ -111,6 +111,15 @@ fn answers_become_outcomes() {
 }
 
 #[test]
+fn a_plan_is_read_as_one() {
+    let body = r#"{"virtual_clusters":[{"name":"orders","action":"drain","fields":[{"field":"upstream","from":null,"to":"a"}],
+        "after":[]}],"settings":[],"refused":[],"warnings":[]}"#;
+    let (url, _requests) = serve(move |_| answer("200 OK", body));
+    let Outcome::Planned(plan) = api(&url, None).0.act(&Action::Plan) else { panic!("a plan came") };
+    assert_eq!(plan.virtual_clusters[0].fields[0].field, "upstream");
+}
+
+#[test]
 fn no_answer_to_an_action_leaves_open_what_happened() {
     let (url, _requests) = serve(|_| String::new());
     assert!(matches!(api(&url, None).0.act(&Action::Reload), Outcome::NoAnswer(_)));

@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 use super::Section;
 use crate::format;
 use crate::model::Model;
-use crate::model::rows::Row;
+use crate::model::rows::{Reach, Row, reach};
 use crate::theme::{self, Tone};
 use crate::view::diagram;
 use crate::view::preview::{graph, latency};
@@ -216,10 +216,10 @@ pub(super) fn upstream(model: &Model, cluster: &ClusterStatus, columns: usize) -
 
 fn node_lines(model: &Model, node: &NodeStatus, columns: usize) -> Vec<Line<'static>> {
     let style = |tone| model.theme.style(tone);
-    let (symbol, word, tone) = match node.reachable {
-        Some(true) => ("●", "reached", Tone::Good),
-        Some(false) => ("▲", "unreachable", Tone::Warn),
-        None => ("◌", "not tried", Tone::Faint),
+    let (symbol, word, tone) = match reach(node) {
+        Reach::Reached => ("●", "reached", Tone::Good),
+        Reach::Unreachable => ("▲", "unreachable", Tone::Warn),
+        Reach::NotTried => ("◌", "not tried", Tone::Faint),
     };
     let name = if node.id.0 < 0 { "bootstrap".to_owned() } else { format!("node {}", node.id) };
     let connections = format::things(node.connections, "connection");
