@@ -53,7 +53,7 @@ final class GoldenFrames {
         }
         Path out = Files.createDirectories(Path.of(args[0]));
         for (Response r : List.of(metadata(), findCoordinator(), describeCluster(), produce(), fetch(), shareFetch(),
-                shareAcknowledge(), describeQuorum(), apiVersions())) {
+                shareAcknowledge(), describeQuorum(), describeConfigs(), apiVersions())) {
             writeResponses(out, r);
         }
         writeProduceRequests(out);
@@ -501,6 +501,39 @@ final class GoldenFrames {
         Arrays.stream(names).forEach(name -> listeners.add(new DescribeQuorumResponseData.Listener().setName(name)
                 .setHost(upstreamHost(id)).setPort(upstreamPort(id))));
         return new DescribeQuorumResponseData.Node().setNodeId(id).setListeners(listeners);
+    }
+
+    /** Settings of a broker whose values are addresses; the rule shows them as null. */
+    private static final List<String> ADDRESS_SETTINGS = List.of("listeners", "advertised.listeners", "controller.quorum.voters");
+
+    private static Response describeConfigs() {
+        var v = new LinkedHashMap<String, IntFunction<ApiMessage>>();
+        v.put("typical", version -> configs(setting(version, "advertised.listeners", "PLAINTEXT://" + upstreamHost(1) + ":9092"),
+                setting(version, "log.dirs", "/var/lib/kafka"), setting(version, "listeners", null),
+                setting(version, "controller.quorum.voters", "1@" + upstreamHost(1) + ":9093")));
+        v.put("topic", version -> configs(setting(version, "retention.ms", "604800000"), setting(version, "cleanup.policy", "delete")));
+        v.put("empty", version -> new DescribeConfigsResponseData());
+        v.put("error", version -> new DescribeConfigsResponseData().setResults(List.of(
+                new DescribeConfigsResponseData.DescribeConfigsResult().setErrorCode((short) 29).setErrorMessage("not allowed")
+                        .setResourceType((byte) 4).setResourceName("1"))));
+        return new Response(ApiKeys.DESCRIBE_CONFIGS, v, Optional.of(m -> ((DescribeConfigsResponseData) m).results().stream()
+                .flatMap(r -> r.configs().stream()).forEach(c -> {
+                    if (ADDRESS_SETTINGS.contains(c.name())) {
+                        c.setValue(null);
+                    }
+                    c.synonyms().stream().filter(s -> ADDRESS_SETTINGS.contains(s.name())).forEach(s -> s.setValue(null));
+                })));
+    }
+
+    private static DescribeConfigsResponseData configs(DescribeConfigsResponseData.DescribeConfigsResourceResult... settings) {
+        return new DescribeConfigsResponseData().setResults(List.of(new DescribeConfigsResponseData.DescribeConfigsResult()
+                .setResourceType((byte) 4).setResourceName("1").setConfigs(List.of(settings))));
+    }
+
+    private static DescribeConfigsResponseData.DescribeConfigsResourceResult setting(int version, String name, String value) {
+        var m = new DescribeConfigsResponseData.DescribeConfigsResourceResult().setName(name).setValue(value).setConfigSource((byte) 4)
+                .setSynonyms(List.of(new DescribeConfigsResponseData.DescribeConfigsSynonym().setName(name).setValue(value).setSource((byte) 4)));
+        return version < 3 ? m : m.setConfigType((byte) 2).setDocumentation("what it does");
     }
 
     private static Response apiVersions() {

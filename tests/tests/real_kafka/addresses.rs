@@ -306,11 +306,14 @@ fn describe_quorum() -> DescribeQuorumRequest {
     DescribeQuorumRequest::default().with_topics(vec![topic.with_partitions(vec![PartitionData::default()])])
 }
 
-/// Of a topic. A broker's own configuration names its listeners as text, and kroxy relays settings as they are.
+/// Of a topic, and of every broker: the one that is asked tells its own settings, its listeners among them.
 fn describe_configs() -> DescribeConfigsRequest {
     use describe_configs_request::DescribeConfigsResource;
-    let resource = DescribeConfigsResource::default().with_resource_type(2).with_resource_name(text(ELSEWHERE));
-    DescribeConfigsRequest::default().with_resources(vec![resource.with_configuration_keys(None)])
+    let resources = [(2, ELSEWHERE), (4, "1"), (4, "2"), (4, "3")].map(|(kind, name)| {
+        let resource = DescribeConfigsResource::default().with_resource_type(kind).with_resource_name(text(name));
+        resource.with_configuration_keys(None)
+    });
+    DescribeConfigsRequest::default().with_resources(resources.to_vec())
 }
 
 fn records() -> Bytes {
