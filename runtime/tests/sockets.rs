@@ -32,14 +32,20 @@ struct World {
 }
 
 impl World {
+    /// A virtual cluster with one gateway, and whatever else is given.
     async fn new(more: &str) -> Self {
+        Self::with(more, "").await
+    }
+
+    /// The same with further gateways.
+    async fn with(more: &str, gateways: &str) -> Self {
         let upstream = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let upstream_at = upstream.local_addr().expect("bound");
         let (bootstrap, node) = (free_port().await, free_port().await);
         let text = format!(
             r#"(admin: (bind: "127.0.0.1:0"), virtual_clusters: [(name: "c", upstream: (bootstrap_servers: ["{upstream_at}"]), {more}
             gateways: [(name: "g", port_per_broker: (bind: "127.0.0.1", advertised_host: "127.0.0.1",
-            bootstrap_port: {bootstrap}, nodes: [(ids: (0, 0), first_port: {node})]))])])"#
+            bootstrap_port: {bootstrap}, nodes: [(ids: (0, 0), first_port: {node})])), {gateways}])])"#
         );
         let config: Config = config::parse_str("test", &text).unwrap_or_else(|e| panic!("{e}"));
         let proxy = Proxy::new(load::loaded(config), Source::memory(), OsNet, Clock::system(), 1);
@@ -180,6 +186,55 @@ async fn a_client_that_never_reads_costs_little_and_slows_nobody() {
     flood.shutdown().await;
     drop(client);
     world.all_gone().await;
+    world.end().await;
+}
+
+/// `Metadata` version 1 with correlation id 7, and an answer that names one broker.
+const METADATA: &[u8] = &[0, 0, 0, 15, 0, 3, 0, 1, 0, 0, 0, 7, 0, 1, b's', 0, 0, 0, 0];
+
+fn metadata_ok(host: &str, port: u16) -> Vec<u8> {
+    let mut body = vec![0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, u8::try_from(host.len()).expect("short")];
+    body.extend_from_slice(host.as_bytes());
+    body.extend_from_slice(&i32::from(port).to_be_bytes());
+    body.extend_from_slice(&[0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0]); // no rack, controller 0, no topic
+    [&u32::try_from(body.len()).expect("short").to_be_bytes()[..], &body].concat()
+}
+
+#[tokio::test]
+async fn each_gateway_answers_with_its_own_addresses_and_nobody_needs_the_bootstrap_port_first() {
+    let (bootstrap, node) = (free_port().await, free_port().await);
+    let second = format!(
+        r#"(name: "outside", port_per_broker: (bind: "127.0.0.1", advertised_host: "kroxy.example",
+        bootstrap_port: {bootstrap}, nodes: [(ids: (0, 9), first_port: {node})])),"#
+    );
+    let world = World::with("", &second).await;
+    let inside = world.clients_at;
+    let outside = SocketAddr::from(([127, 0, 0, 1], bootstrap));
+    for (at, is_told) in [(outside, Some(("kroxy.example", node))), (inside, None)] {
+        let mut client = TcpStream::connect(at).await.expect("the gateway listens");
+        client.write_all(METADATA).await.expect("writable");
+        let (mut upstream, _) = timeout(PATIENCE, world.upstream.accept()).await.expect("in time").expect("accepts");
+        sink(&mut upstream, METADATA.len()).await;
+        let upstream_at = world.upstream.local_addr().expect("bound");
+        upstream.write_all(&metadata_ok("127.0.0.1", upstream_at.port())).await.expect("writable");
+        let mut size = [0; 4];
+        client.read_exact(&mut size).await.expect("an answer");
+        let mut answer = vec![0; u32::from_be_bytes(size) as usize];
+        client.read_exact(&mut answer).await.expect("all of it");
+        let answer = [&size[..], &answer].concat();
+        if let Some((host, port)) = is_told {
+            assert_eq!(answer, metadata_ok(host, port));
+        } else {
+            assert_ne!(answer, metadata_ok("127.0.0.1", upstream_at.port()), "upstream's own port");
+            assert_eq!(answer.len(), metadata_ok("127.0.0.1", 1).len());
+        }
+    }
+    // The node's address is learned by now: its own port leads there.
+    let mut client = TcpStream::connect(("127.0.0.1", node)).await.expect("bound before anything was asked");
+    client.write_all(HEARTBEAT).await.expect("writable");
+    let (mut upstream, _) = timeout(PATIENCE, world.upstream.accept()).await.expect("in time").expect("accepts");
+    sink(&mut upstream, HEARTBEAT.len()).await;
+    drop((client, upstream));
     world.end().await;
 }
 
