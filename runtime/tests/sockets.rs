@@ -7,7 +7,11 @@ use runtime::{
     net::OsNet,
     proxy::{Lifetime, Proxy, Source},
 };
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicU16, Ordering},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -19,6 +23,9 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const MIB: usize = 1 << 20;
+
+/// Bytes by which this process may grow while the proxy moves far more: the tests beside it count as well.
+const MEMORY: usize = 16 * MIB;
 
 /// `Heartbeat` version 4 with correlation id 7, whose body flows unread, and a response to it.
 const HEARTBEAT: &[u8] = &[0, 0, 0, 12, 0, 12, 0, 4, 0, 0, 0, 7, 0, 1, b's', 0];
@@ -99,9 +106,16 @@ impl World {
     }
 }
 
+/// A port that nobody has: below those that the system hands out by itself, and never the same one twice.
 async fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    listener.local_addr().expect("bound").port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 12_000 + u16::try_from(std::process::id() % 16_000).expect("small");
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        if TcpListener::bind(("127.0.0.1", port)).await.is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Bytes of memory that this process has at the most used.
@@ -158,7 +172,7 @@ async fn frames_of_100_mib_move_in_the_memory_of_small_ones() {
     tokio::join!(pour(&mut upstream, &response, total), sink(&mut client, total));
 
     let grown = peak_memory().saturating_sub(before);
-    assert!(grown < 8 * MIB, "{} KiB for 200 MiB", grown >> 10);
+    assert!(grown < MEMORY, "{} KiB for 200 MiB", grown >> 10);
     drop((client, upstream));
     world.end().await;
 }
@@ -182,7 +196,7 @@ async fn a_client_that_never_reads_costs_little_and_slows_nobody() {
     }
     assert!(flood.try_join_next().is_none(), "upstream is held back");
     let grown = peak_memory().saturating_sub(before);
-    assert!(grown < 8 * MIB, "{} KiB kept for a client that does not read", grown >> 10);
+    assert!(grown < MEMORY, "{} KiB kept for a client that does not read", grown >> 10);
     flood.shutdown().await;
     drop(client);
     world.all_gone().await;
