@@ -219,7 +219,7 @@ async fn each_gateway_answers_with_its_own_addresses_and_nobody_needs_the_bootst
     let (bootstrap, node) = (free_port().await, free_port().await);
     let second = format!(
         r#"(name: "outside", port_per_broker: (bind: "127.0.0.1", advertised_host: "kroxy.example",
-        bootstrap_port: {bootstrap}, nodes: [(ids: (0, 9), first_port: {node})])),"#
+        bootstrap_port: {bootstrap}, nodes: [(ids: (0, 0), first_port: {node})])),"#
     );
     let world = World::with("", &second).await;
     let inside = world.clients_at;
