@@ -30,16 +30,20 @@ fn tokens_with_headers_are_requests_like_any_other_at_any_time() {
 }
 
 #[test]
-fn a_plain_token_without_header_is_followed_by_requests() {
-    let mut p = Pair::open(spec(), &handshake(0, 1, "PLAIN"));
-    let token = framed(b"\0alice\0secret"); // reads like API key 97, were it a request
-    p.client(&token).expect_nothing();
-    p.upstream(&handshake_answer(1, 0)).expect_client(&handshake_answer(1, 0)).expect_upstream(&token);
-    assert_eq!(p.relay.in_flight(), 1);
-    p.upstream(&framed(b"")).expect_client(&framed(b""));
-    assert_eq!(p.relay.in_flight(), 0);
-    p.client(&opaque(2, b"")).expect_upstream(&opaque(2, b""));
-    p.upstream(&opaque_ok(2, b"")).expect_client(&opaque_ok(2, b""));
+fn one_token_without_header_is_followed_by_requests() {
+    // PLAIN's token reads like API key 97, were it a request.
+    for (mechanism, token) in [("PLAIN", &b"\0alice\0secret"[..]), ("OAUTHBEARER", b"n,,\x01auth=Bearer x.y.z\x01\x01")]
+    {
+        let token = framed(token);
+        let mut p = Pair::open(spec(), &handshake(0, 1, mechanism));
+        p.client(&token).expect_nothing();
+        p.upstream(&handshake_answer(1, 0)).expect_client(&handshake_answer(1, 0)).expect_upstream(&token);
+        assert_eq!(p.relay.in_flight(), 1, "{mechanism}");
+        p.upstream(&framed(b"")).expect_client(&framed(b""));
+        assert_eq!(p.relay.in_flight(), 0, "{mechanism}");
+        p.client(&opaque(2, b"")).expect_upstream(&opaque(2, b""));
+        p.upstream(&opaque_ok(2, b"")).expect_client(&opaque_ok(2, b""));
+    }
 }
 
 #[test]
