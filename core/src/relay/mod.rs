@@ -399,6 +399,29 @@ enum Step {
     Blocked,
 }
 
+/// Takes in one frame, or part of one, after the other, until `next` wants more of the slice or waits for the other leg.
+fn take_in(
+    input: &[u8],
+    plan: &mut Plan,
+    mut next: impl FnMut(&[u8], &mut Plan) -> Result<Step, Cause>,
+) -> Result<(), Cause> {
+    (plan.want, plan.blocked) = (0, false);
+    while plan.consumed < input.len() {
+        match next(&input[plan.consumed..], plan)? {
+            Step::Again => {}
+            Step::Want(want) => {
+                plan.want = want;
+                break;
+            }
+            Step::Blocked => {
+                plan.blocked = true;
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// How many bytes to wait for when `seen` were not enough to decide about a frame of `total`: twice as many, so that a
 /// head that arrives byte by byte is not read again for each of them.
 fn want_more(seen: usize, total: usize) -> usize {

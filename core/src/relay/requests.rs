@@ -5,7 +5,7 @@ use super::{
     cause::Cause,
     draining::parked,
     ledger::{Asked, Owed, Parked},
-    part, want_more,
+    part, take_in, want_more,
 };
 use crate::{
     api::{Api, ApiKey, RequestTreatment},
@@ -96,20 +96,7 @@ impl Relay {
             return Ok(());
         }
         loop {
-            (plan.want, plan.blocked) = (0, false);
-            while plan.consumed < input.len() {
-                match self.next_request(&input[plan.consumed..], now, plan)? {
-                    Step::Again => {}
-                    Step::Want(want) => {
-                        plan.want = want;
-                        break;
-                    }
-                    Step::Blocked => {
-                        plan.blocked = true;
-                        break;
-                    }
-                }
-            }
+            take_in(input, plan, |rest, plan| self.next_request(rest, now, plan))?;
             if !self.finish_if_quiet(now, plan) {
                 return Ok(());
             } // else the rest has crossed our FIN

@@ -6,6 +6,7 @@ use super::{
     ledger::{Asked, Owed},
     part,
     requests::Requests,
+    take_in,
 };
 use crate::{
     address::{HostPort, NodeId},
@@ -61,19 +62,7 @@ impl Relay {
             plan.skip(input.len()); // the client is told nothing behind its FIN
             return Ok(());
         }
-        while plan.consumed < input.len() {
-            match self.next_response(&input[plan.consumed..], now, plan)? {
-                Step::Again => {}
-                Step::Want(want) => {
-                    plan.want = want;
-                    break;
-                }
-                Step::Blocked => {
-                    plan.blocked = true;
-                    break;
-                }
-            }
-        }
+        take_in(input, plan, |rest, plan| self.next_response(rest, now, plan))?;
         if matches!(self.state, State::Leaving { .. }) && self.ledger.is_empty() {
             return Err(Cause::ClientClosed);
         }
@@ -243,7 +232,6 @@ impl Relay {
         let mut out = Vec::new();
         let rewritten = match treatment {
             ResponseTreatment::ApiVersions => {
-                out.extend_from_slice(&frame[..body_at]);
                 rewrite::api_versions::intersect(asked.version, body, &mut out).map(|()| Rewritten::Changed)
             }
             ResponseTreatment::Rewrite | ResponseTreatment::Records => {
@@ -262,15 +250,7 @@ impl Relay {
                 self.answered(frame.len() as u64, now, plan);
             }
             Rewritten::Changed => {
-                let answer = match treatment {
-                    ResponseTreatment::ApiVersions => with_length(out),
-                    ResponseTreatment::Rewrite | ResponseTreatment::Records | ResponseTreatment::Relay => {
-                        let mut whole = Vec::with_capacity(body_at + out.len());
-                        whole.extend_from_slice(&frame[..body_at]);
-                        whole.append(&mut out);
-                        with_length(whole)
-                    }
-                };
+                let answer = with_length([&frame[..body_at], &out].concat());
                 plan.skip(frame.len());
                 let total = answer.len() as u64;
                 plan.send(Leg::Client, answer);

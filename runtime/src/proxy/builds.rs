@@ -39,7 +39,7 @@ pub(super) struct Build<N: Net> {
     pub(super) listeners: BTreeMap<SocketAddr, Listening>,
     /// The listeners' tasks, which own those of their connections.
     pub(super) tasks: JoinSet<()>,
-    /// Takes its number from the order in which builds begin to serve.
+    /// It has begun to serve: a status shows it for its virtual cluster.
     shown: bool,
 }
 

@@ -262,7 +262,7 @@ impl<N: Net> Supervisor<N> {
             self.metrics.entry(name.clone()).or_insert_with(|| Arc::new(self.shared.metrics.cluster(name.as_str())));
         let bootstrap_servers = config.upstream.bootstrap_servers.to_vec();
         let books = Arc::new(ClusterShared::new(name.clone(), bootstrap_servers, metrics.clone()));
-        let mut free = {
+        let free = {
             let mut builds = lock(&self.shared.builds);
             let held = builds.held();
             builds.insert(build, Arc::new(config.clone()), books);
@@ -270,7 +270,6 @@ impl<N: Net> Supervisor<N> {
             free.retain(|wanted| !held.contains(&wanted.address));
             free
         };
-        free.shrink_to_fit();
         self.bind_then(free, move |bound| News::Prepared(name, build, bound));
     }
 
