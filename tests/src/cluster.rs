@@ -35,10 +35,9 @@ impl Cluster {
     /// Starts brokers 1 to `brokers`; `options` are those of `kafka-up`.
     ///
     /// # Panics
-    /// When the lab is not there or a broker does not start.
+    /// When a broker does not start.
     pub fn start(brokers: u16, options: &[&str]) -> Self {
-        let scripts = env::var_os("KROXY_LAB_SCRIPTS").map_or_else(|| workspace().join("../shared/lab"), PathBuf::from);
-        assert!(scripts.join("kafka-up").exists(), "no lab in {}: set KROXY_LAB_SCRIPTS", scripts.display());
+        let scripts = workspace().join("tests/lab");
         let cluster = Self { scripts, brokers };
         cluster.stop(); // what an interrupted run has left
         let mut up = cluster.script("kafka-up");
