@@ -324,7 +324,7 @@ fn same_addresses(admin: Admin, clusters: &[VirtualCluster]) -> impl Iterator<It
 /// Whether two listeners with the same port cannot both be bound: the same address, or one that stands for all.
 ///
 /// `::` takes IPv4 as well on Linux unless told otherwise. Somebody who wants both says `::` alone.
-pub(crate) fn exclude_each_other(a: IpAddr, b: IpAddr) -> bool {
+pub fn exclude_each_other(a: IpAddr, b: IpAddr) -> bool {
     let takes = |all: IpAddr, other: IpAddr| all.is_unspecified() && (all.is_ipv6() || other.is_ipv4());
     let (a, b) = (a.to_canonical(), b.to_canonical());
     a == b || takes(a, b) || takes(b, a)

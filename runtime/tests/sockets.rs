@@ -1,17 +1,16 @@
 //! The proxy on real sockets, between a client and an upstream that do what no good peer does.
 
+mod ports;
+
 use kroxy_core::config::Config;
+use ports::free_port;
 use runtime::{
     clock::Clock,
     config, load,
     net::OsNet,
     proxy::{Lifetime, Proxy, Source},
 };
-use std::{
-    net::SocketAddr,
-    sync::atomic::{AtomicU16, Ordering},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -48,7 +47,7 @@ impl World {
     async fn with(more: &str, gateways: &str) -> Self {
         let upstream = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let upstream_at = upstream.local_addr().expect("bound");
-        let (bootstrap, node) = (free_port().await, free_port().await);
+        let (bootstrap, node) = (free_port(), free_port());
         let text = format!(
             r#"(admin: (bind: "127.0.0.1:0"), virtual_clusters: [(name: "c", upstream: (bootstrap_servers: ["{upstream_at}"]), {more}
             gateways: [(name: "g", port_per_broker: (bind: "127.0.0.1", advertised_host: "127.0.0.1",
@@ -103,18 +102,6 @@ impl World {
         })
         .await
         .expect("every connection ends")
-    }
-}
-
-/// A port that nobody has: below those that the system hands out by itself, and never the same one twice.
-async fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 12_000 + u16::try_from(std::process::id() % 16_000).expect("small");
-    loop {
-        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
-        if TcpListener::bind(("127.0.0.1", port)).await.is_ok() {
-            return port;
-        }
     }
 }
 
@@ -216,7 +203,7 @@ fn metadata_ok(host: &str, port: u16) -> Vec<u8> {
 
 #[tokio::test]
 async fn each_gateway_answers_with_its_own_addresses_and_nobody_needs_the_bootstrap_port_first() {
-    let (bootstrap, node) = (free_port().await, free_port().await);
+    let (bootstrap, node) = (free_port(), free_port());
     let second = format!(
         r#"(name: "outside", port_per_broker: (bind: "127.0.0.1", advertised_host: "kroxy.example",
         bootstrap_port: {bootstrap}, nodes: [(ids: (0, 0), first_port: {node})])),"#

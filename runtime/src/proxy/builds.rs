@@ -7,15 +7,11 @@ use crate::{
 };
 use kroxy_core::{
     cluster::BuildId,
-    config::VirtualCluster,
+    config::{VirtualCluster, exclude_each_other},
     gateway::{GatewayKind, Route},
     status::{GatewayStatus, ListenerStatus},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 use tokio::{sync::watch, task::JoinSet};
 
 /// The builds of all virtual clusters.
@@ -78,10 +74,12 @@ impl<N: Net> Builds<N> {
         self.builds.values().find(|b| b.shown && b.config.name.as_str().eq_ignore_ascii_case(name))
     }
 
-    /// Every address that some build listens on.
-    pub(super) fn held(&self) -> BTreeSet<SocketAddr> {
-        let all = self.builds.values();
-        all.flat_map(|b| b.waiting.iter().map(|bound| bound.address).chain(b.listeners.keys().copied())).collect()
+    /// Whether some build listens where an address could not be bound beside it.
+    pub(super) fn exclude(&self, wanted: SocketAddr) -> bool {
+        let held =
+            |b: &Build<N>| b.waiting.iter().map(|w| w.address).chain(b.listeners.keys().copied()).collect::<Vec<_>>();
+        let mut all = self.builds.values().flat_map(held);
+        all.any(|held| held.port() == wanted.port() && exclude_each_other(held.ip(), wanted.ip()))
     }
 }
 

@@ -264,10 +264,9 @@ impl<N: Net> Supervisor<N> {
         let books = Arc::new(ClusterShared::new(name.clone(), bootstrap_servers, metrics.clone()));
         let free = {
             let mut builds = lock(&self.shared.builds);
-            let held = builds.held();
+            let mut free = listen::wanted(config);
+            free.retain(|wanted| !builds.exclude(wanted.address));
             builds.insert(build, Arc::new(config.clone()), books);
-            let mut free = builds.get_mut(build).map(|b| b.unbound()).unwrap_or_default();
-            free.retain(|wanted| !held.contains(&wanted.address));
             free
         };
         self.bind_then(free, move |bound| News::Prepared(name, build, bound));

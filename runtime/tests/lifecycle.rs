@@ -1,0 +1,187 @@
+//! Virtual clusters that cannot be had as configured, on real sockets: what is served, what is said, what a reload does.
+
+mod ports;
+
+use kroxy_core::{
+    proxy::Trigger,
+    reload::Loaded,
+    status::{ClusterOutcome, ClusterState, ProxyState, ReloadOutcome, Status},
+};
+use ports::free_port;
+use runtime::{
+    clock::Clock,
+    config, load,
+    net::OsNet,
+    proxy::{Lifetime, Proxy, Source},
+};
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::PathBuf,
+    process::Command,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// Long enough for a machine under load, short enough to notice what hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// `Heartbeat` version 4 with correlation id 7, and a response to it.
+const HEARTBEAT: &[u8] = &[0, 0, 0, 12, 0, 12, 0, 4, 0, 0, 0, 7, 0, 1, b's', 0];
+const HEARTBEAT_OK: &[u8] = &[0, 0, 0, 5, 0, 0, 0, 7, 0];
+
+/// A virtual cluster as a test writes it down.
+#[derive(Clone)]
+struct Cluster {
+    name: &'static str,
+    upstream: SocketAddr,
+    bind: &'static str,
+    bootstrap_port: u16,
+    node_port: u16,
+    more: &'static str,
+}
+
+impl Cluster {
+    fn new(name: &'static str, upstream: SocketAddr) -> Self {
+        Self { name, upstream, bind: "127.0.0.1", bootstrap_port: free_port(), node_port: free_port(), more: "" }
+    }
+
+    fn text(&self) -> String {
+        let Self { name, upstream, bind, bootstrap_port, node_port, more } = self;
+        format!(
+            r#"(name: "{name}", upstream: (bootstrap_servers: ["{upstream}"]), {more} gateways: [(name: "g", port_per_broker:
+            (bind: "{bind}", advertised_host: "127.0.0.1", bootstrap_port: {bootstrap_port},
+            nodes: [(ids: (0, 0), first_port: {node_port})]))]),"#
+        )
+    }
+
+    /// Has a client ask something, and sees that it is answered.
+    async fn demand_service(&self, upstream: &tokio::net::TcpListener) {
+        let exchange = async {
+            let mut client = TcpStream::connect(("127.0.0.1", self.bootstrap_port)).await.expect("the gateway listens");
+            client.write_all(HEARTBEAT).await.expect("the proxy reads");
+            let (mut broker, _) = upstream.accept().await.expect("accepts");
+            let mut asked = vec![0; HEARTBEAT.len()];
+            broker.read_exact(&mut asked).await.expect("the question arrives");
+            broker.write_all(HEARTBEAT_OK).await.expect("the proxy reads");
+            let mut answer = vec![0; HEARTBEAT_OK.len()];
+            client.read_exact(&mut answer).await.expect("an answer");
+            assert_eq!((&asked[..], &answer[..]), (HEARTBEAT, HEARTBEAT_OK));
+        };
+        timeout(PATIENCE, exchange).await.unwrap_or_else(|_| panic!("{} does not serve", self.name));
+    }
+}
+
+fn text(settings: &str, clusters: &[Cluster]) -> String {
+    let clusters: String = clusters.iter().map(Cluster::text).collect();
+    format!(r#"(admin: (bind: "127.0.0.1:0"), {settings} virtual_clusters: [{clusters}])"#)
+}
+
+fn loaded(settings: &str, clusters: &[Cluster]) -> Loaded {
+    load::loaded(config::parse_str("test", &text(settings, clusters)).unwrap_or_else(|e| panic!("{e}")))
+}
+
+async fn upstream() -> (tokio::net::TcpListener, SocketAddr) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let at = listener.local_addr().expect("bound");
+    (listener, at)
+}
+
+fn start(loaded: Loaded) -> (Proxy<OsNet>, Lifetime<OsNet>) {
+    let proxy = Proxy::new(loaded, Source::memory(), OsNet, Clock::system(), 1);
+    let lifetime = proxy.startup().expect("a new proxy can be started");
+    (proxy, lifetime)
+}
+
+/// Waits until the status is as wanted; it is looked at whenever something has happened.
+async fn until(proxy: &Proxy<OsNet>, what: &str, is: impl Fn(&Status) -> bool) -> Status {
+    let mut events = proxy.events();
+    let watch = async {
+        loop {
+            let status = proxy.status();
+            if is(&status) {
+                return status;
+            }
+            events.recv().await.expect("the proxy lives, and not so much happens");
+        }
+    };
+    timeout(PATIENCE, watch).await.unwrap_or_else(|_| panic!("not in time: {what}"))
+}
+
+async fn end(proxy: Proxy<OsNet>, lifetime: Lifetime<OsNet>) {
+    proxy.shutdown("the test is over");
+    assert_eq!(timeout(PATIENCE, lifetime).await.expect("it stops in time"), Ok(()));
+}
+
+fn states(status: &Status) -> Vec<ClusterState> {
+    status.virtual_clusters.iter().map(|c| c.state).collect()
+}
+
+#[tokio::test]
+async fn what_remains_is_served_and_a_port_that_gets_free_brings_the_rest_back() {
+    let (broker, at) = upstream().await;
+    let (good, taken) = (Cluster::new("good", at), Cluster::new("taken", at));
+    let intruder = TcpListener::bind(("127.0.0.1", taken.bootstrap_port)).expect("nobody has it yet");
+    let settings =
+        r#"on_virtual_cluster_failure: (serve: Remaining, retry: (initial_backoff: "5ms", max_backoff: "20ms")),"#;
+    let (proxy, lifetime) = start(loaded(settings, &[good.clone(), taken.clone()]));
+
+    let status = until(&proxy, "the proxy is up", |s| s.proxy.state == ProxyState::Started).await;
+    assert_eq!(states(&status)[0], ClusterState::Serving);
+    good.demand_service(&broker).await;
+    // It is being retried all the time, and never for long in another state than `failed`.
+    let failed = until(&proxy, "the other has failed", |s| s.virtual_clusters[1].state == ClusterState::Failed).await;
+    let reason = failed.virtual_clusters[1].reason.clone().expect("a failed cluster has a reason").join(": ");
+    let wanted = format!("gateway g cannot listen on 127.0.0.1:{}: Address already in use", taken.bootstrap_port);
+    assert!(reason.starts_with(&wanted), "{reason}");
+
+    drop(intruder);
+    until(&proxy, "both serve", |s| states(s) == [ClusterState::Serving; 2]).await;
+    taken.demand_service(&broker).await;
+    end(proxy, lifetime).await;
+}
+
+#[test]
+fn a_proxy_that_serves_all_or_none_exits_with_1_and_says_why_in_one_message() {
+    let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
+    let (good, taken) = (Cluster::new("good", nowhere), Cluster::new("taken", nowhere));
+    let _intruder = TcpListener::bind(("127.0.0.1", taken.bootstrap_port)).expect("nobody has it yet");
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("all-or-none.ron");
+    fs::write(&file, text("", &[good, taken.clone()])).expect("cargo's folder is writable");
+    let out = Command::new(env!("CARGO_BIN_EXE_kroxy")).arg("serve").arg(&file).output().expect("it was built");
+    assert_eq!(out.status.code(), Some(1));
+    let said = String::from_utf8(out.stderr).expect("UTF-8");
+    let last = said.lines().last().unwrap_or_default();
+    let wanted = format!(
+        "start-up failed: virtual cluster taken cannot be served: gateway g cannot listen on 127.0.0.1:{}: Address already in use",
+        taken.bootstrap_port
+    );
+    assert!(last.contains(&wanted), "{said}");
+    assert_eq!(said.matches("start-up failed").count(), 1, "{said}");
+}
+
+/// One address cannot be bound beside all addresses, so the cluster lets go of the one first.
+#[tokio::test]
+async fn a_gateway_comes_to_listen_on_all_addresses_by_a_reload() {
+    let (broker, at) = upstream().await;
+    let narrow = Cluster::new("c", at);
+    let wide = Cluster { bind: "0.0.0.0", ..narrow.clone() };
+    let (proxy, lifetime) = start(loaded("", &[narrow]));
+    until(&proxy, "it serves", |s| states(s) == [ClusterState::Serving]).await;
+    let report = proxy.reload(Trigger::Api, loaded("", &[wide.clone()])).await.expect("nothing else runs");
+    assert_eq!(report.outcome, ReloadOutcome::Applied, "{report:?}");
+    wide.demand_service(&broker).await;
+
+    // The way back is barred: what served before the reload serves again.
+    let narrow = Cluster { bind: "127.0.0.2", bootstrap_port: free_port(), ..wide.clone() };
+    let _intruder = TcpListener::bind(("127.0.0.2", narrow.bootstrap_port)).expect("nobody has it yet");
+    let report = proxy.reload(Trigger::Api, loaded("", &[narrow])).await.expect("nothing else runs");
+    assert_eq!(report.outcome, ReloadOutcome::Failed, "{report:?}");
+    assert_eq!(report.virtual_clusters[0].outcome, ClusterOutcome::NotPrepared, "{report:?}");
+    wide.demand_service(&broker).await;
+    end(proxy, lifetime).await;
+}
