@@ -3,7 +3,10 @@
 //! Nothing here knows kroxy from inside: it is started, killed and talked to as a user would. The tests need Java, Go,
 //! Node.js and Python, so they run only when asked for, and say so when they do not: see [`asked_for`].
 
+pub mod admin;
 pub mod cluster;
+pub mod configuration;
+pub mod java;
 pub mod library;
 pub mod ports;
 pub mod process;

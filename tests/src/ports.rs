@@ -12,5 +12,7 @@ pub const KAFKA_CONTROLLER: u16 = KAFKA_BASE + 90;
 pub const KROXY_BOOTSTRAP: u16 = 24_092;
 /// Port of node 0 at kroxy; node *i* has the *i*-th following one.
 pub const KROXY_FIRST_NODE: u16 = 24_100;
+/// The ports of the second virtual cluster are so far from those of the first, and so on.
+pub const KROXY_PORTS_EACH: u16 = 100;
 /// Admin interface of kroxy.
 pub const KROXY_ADMIN: u16 = 24_999;

@@ -1,7 +1,8 @@
 //! kroxy as a process: configured, started, killed and started again, as an operator would.
 
+use crate::admin::{self, Answer};
 use crate::cluster::{Cluster, Listener};
-use crate::ports::{KROXY_ADMIN, KROXY_BOOTSTRAP, KROXY_FIRST_NODE};
+use crate::configuration::Configuration;
 use crate::process::{run, wait_until};
 use crate::wire;
 use crate::{Mode, Turn, profile_folder, scratch, workspace};
@@ -10,10 +11,11 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const BUILD_LIMIT: Duration = Duration::from_secs(1800);
 const READY_LIMIT: Duration = Duration::from_secs(30);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// kroxy in front of a cluster; in [`Mode::Direct`] nothing at all. Dropping it ends the process.
 #[derive(Debug)]
@@ -41,11 +43,20 @@ impl Proxy {
         if turn.mode == Mode::Direct {
             return Self { bootstrap: upstream, process: None };
         }
+        Self::serve(story, &Configuration::new(&["orders"], &upstream))
+    }
+
+    /// Starts kroxy with a configuration, and waits until the first virtual cluster's upstream is answered for.
+    ///
+    /// # Panics
+    /// When it cannot be built, or does not serve.
+    pub fn serve(story: &str, configured: &Configuration) -> Self {
         let folder = scratch(story);
         let (configuration, log) = (folder.join("kroxy.ron"), folder.join("kroxy.log"));
-        fs::write(&configuration, configuration_for(&upstream)).expect("cargo's output folder is writable");
+        fs::write(&configuration, configured.text()).expect("cargo's output folder is writable");
         fs::write(&log, "").expect("cargo's output folder is writable");
-        let (program, at) = (program(), SocketAddr::from(([127, 0, 0, 1], KROXY_BOOTSTRAP)));
+        let first = configured.clusters.first().expect("there is a virtual cluster");
+        let (program, at) = (program(), SocketAddr::from(([127, 0, 0, 1], first.bootstrap_port)));
         let child = spawn(&program, &configuration, &log);
         let mut process = Process { program, configuration, log, child, at };
         process.wait_until_ready();
@@ -64,6 +75,46 @@ impl Proxy {
             process.child = spawn(&process.program, &process.configuration, &process.log);
             process.wait_until_ready();
         }
+    }
+
+    /// Stops kroxy as an operator does, with SIGTERM, and starts it again at once. Returns how long the old process took to be
+    /// gone; `None` without kroxy.
+    ///
+    /// # Panics
+    /// When it does not end well.
+    pub fn restart(&mut self) -> Option<Duration> {
+        let process = self.process.as_mut()?;
+        let asked = Instant::now();
+        run(STOP_LIMIT, Command::new("kill").arg(process.child.id().to_string())).demand("kill");
+        let status = process.child.wait().expect("it is our child");
+        let took = asked.elapsed();
+        assert!(status.success(), "kroxy did not stop cleanly: {status}");
+        process.child = spawn(&process.program, &process.configuration, &process.log);
+        process.wait_until_ready();
+        Some(took)
+    }
+
+    /// Changes the file, and has it put in force.
+    ///
+    /// # Panics
+    /// When there is no kroxy, or it does not answer.
+    pub fn reload(&self, configured: &Configuration) -> Answer {
+        self.write(configured);
+        admin::post("/api/v1/reload").expect("kroxy runs")
+    }
+
+    /// Changes the file, and asks what a reload would do.
+    ///
+    /// # Panics
+    /// When there is no kroxy, or it does not answer.
+    pub fn plan(&self, configured: &Configuration) -> Answer {
+        self.write(configured);
+        admin::post("/api/v1/reload?dry_run=true").expect("kroxy runs")
+    }
+
+    fn write(&self, configured: &Configuration) {
+        let process = self.process.as_ref().expect("kroxy runs");
+        fs::write(&process.configuration, configured.text()).expect("cargo's output folder is writable");
     }
 
     /// The most memory that kroxy has had so far, in MiB; `None` without kroxy.
@@ -129,31 +180,4 @@ fn program() -> PathBuf {
     }
     run(BUILD_LIMIT, &build).demand("cargo build");
     profile_folder().join("kroxy")
-}
-
-fn configuration_for(upstream: &str) -> String {
-    let servers = upstream.split(',').map(|server| format!("{server:?}")).collect::<Vec<_>>().join(", ");
-    format!(
-        r#"(
-  admin: (bind: "127.0.0.1:{KROXY_ADMIN}"),
-  virtual_clusters: [
-    (
-      name: "orders",
-      upstream: (bootstrap_servers: [{servers}]),
-      gateways: [
-        (
-          name: "default",
-          port_per_broker: (
-            bind: "127.0.0.1",
-            advertised_host: "localhost",
-            bootstrap_port: {KROXY_BOOTSTRAP},
-            nodes: [(ids: (0, 9), first_port: {KROXY_FIRST_NODE})],
-          ),
-        ),
-      ],
-    ),
-  ],
-)
-"#
-    )
 }

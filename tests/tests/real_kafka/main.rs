@@ -6,4 +6,5 @@
 mod addresses;
 mod changes;
 mod everyday;
+mod lifecycle;
 mod suite;
