@@ -140,7 +140,7 @@ mod tests {
             history.sent(record.clone(), (0, topology::READINGS, 0), "p", sequence);
             history.settled(record, *outcome);
         }
-        let mut plan = Plan::quiet(1).with([(1, crate::plan::Fault::WrongCorrelation { cluster: 0 })]);
+        let mut plan = Plan::quiet(1).with([(1, crate::plan::Fault::ClockJump { by_ms: 0 })]);
         plan.load = Load { consumers: 0, ..Load::ONE_OF_EACH };
         let log: Vec<Bytes> = log_of.iter().map(|n| values[*n].clone()).collect();
         judge(&plan, &[self::log(&log)], &history)

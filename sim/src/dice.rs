@@ -27,9 +27,4 @@ impl Dice {
     pub(crate) const fn per_mille(&mut self, times: u16) -> bool {
         times > 0 && self.0.below(1000) < times as u64
     }
-
-    /// One of them; they must not be empty.
-    pub(crate) fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        &of[usize::try_from(self.0.below(of.len() as u64)).expect("below the length of a slice")]
-    }
 }

@@ -1,109 +1,195 @@
-//! Draws a plan from a seed, by swarm selection: first which kinds of fault exist at all, then how many and when.
+//! Draws a plan from a seed, by swarm selection: first which kinds of fault exist at all and how often, then when.
 //!
-//! With all kinds in every run, each run looks the same, and one kind hides what another would have shown.
+//! With all kinds in every run, each run looks the same, and one kind hides what another would have shown. Plans are
+//! strategies of proptest, so that a plan that fails can be shrunk: to fewer faults, to simpler weather, to less load.
 
-use crate::{
-    dice::Dice,
-    plan::{Change, Fault, Link, Load, Plan, Rude, Timed, Weather},
+use crate::plan::{Change, Fault, Link, Load, Plan, Rude, Timed, Way, Weather, Wrong};
+use proptest::{
+    collection::vec,
+    prelude::*,
+    sample::select,
+    strategy::{Union, ValueTree},
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 
-/// Kinds of fault.
-const KINDS: usize = 16;
 /// ms before which nothing goes wrong: clients are at work by then.
 const FIRST_MS: u64 = 500;
+/// Of 1000 plans, how many know a kind of fault.
+const KNOWN_PER_MILLE: f64 = 0.25;
+/// Most faults of a plan.
+const FAULTS: usize = 14;
+
+/// What a plan's faults have to fit.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    clusters: u8,
+    nodes: u8,
+    partitions: u8,
+    heal_at_ms: u64,
+}
 
 impl Plan {
     /// The plan of a seed.
     pub fn drawn(seed: u64) -> Self {
-        let mut dice = Dice::new(seed ^ 0x6b72_6f78_7973_696d);
-        let clusters = if dice.per_mille(250) { 2 } else { 1 };
-        let nodes = *dice.pick(&[1, 2, 3, 3]);
-        let partitions = *dice.pick(&[1, 2, 4]);
-        let heal_at_ms = dice.between(4_000..=15_000);
-        let mut plan = Self {
-            seed,
-            clusters,
-            nodes,
-            partitions,
-            weather: weather(&mut dice),
-            load: load(&mut dice),
-            faults: Vec::new(),
-            heal_at_ms,
-        };
-        let swarm: Vec<usize> = (0..KINDS).filter(|_| dice.per_mille(300)).collect();
-        if swarm.is_empty() {
-            return plan;
-        }
-        for _ in 0..dice.between(1..=12) {
-            let at_ms = dice.between(FIRST_MS..=heal_at_ms - 1);
-            let kind = *dice.pick(&swarm);
-            plan.faults.push(Timed { at_ms, fault: fault(kind, &plan, &mut dice) });
-        }
-        plan.faults.sort_by_key(|timed| timed.at_ms);
-        plan
+        tree(seed).current()
     }
 }
 
-fn weather(dice: &mut Dice) -> Weather {
-    match dice.between(0..=3) {
-        0 => Weather::FAIR,
-        1 => Weather::ROUGH,
-        _ => Weather {
-            latency_ms: (dice.between(0..=2), dice.between(3..=60)),
-            short_per_mille: *dice.pick(&[0, 50, 300, 700]),
-            stall_per_mille: *dice.pick(&[0, 5, 30]),
-            stall_max_ms: dice.between(1..=100),
-            window: *dice.pick(&[4 << 10, 32 << 10, 256 << 10]),
-        },
-    }
+/// The plan of a seed, and all that is simpler than it.
+pub fn tree(seed: u64) -> impl ValueTree<Value = Plan> {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_be_bytes());
+    let chance = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    plans(seed).new_tree(&mut TestRunner::new_with_rng(Config::default(), chance)).expect("nothing is filtered out")
 }
 
-fn load(dice: &mut Dice) -> Load {
-    let most = *dice.pick(&[100, 1_000, 1_000, 20_000]);
-    Load {
-        idempotent: *dice.pick(&[1, 1, 2]),
-        acks_one: *dice.pick(&[0, 1, 1]),
-        acks_none: *dice.pick(&[0, 1]),
-        consumers: *dice.pick(&[1, 2, 2, 3]),
-        pace_ms: *dice.pick(&[10, 30, 100]),
+/// All plans.
+pub fn plans(seed: u64) -> impl Strategy<Value = Plan> {
+    // What faults have to fit, and which kinds there are, stays as it is while a plan is shrunk.
+    let swarm = vec(prop::option::weighted(KNOWN_PER_MILLE, 1_u32..=4), KINDS.len());
+    (shapes(), swarm).no_shrink().prop_flat_map(move |(shape, swarm)| {
+        (weather(), load(), faults(shape, &swarm)).prop_map(move |(weather, load, faults)| {
+            let Shape { clusters, nodes, partitions, heal_at_ms } = shape;
+            Plan { seed, clusters, nodes, partitions, weather, load, faults, heal_at_ms }
+        })
+    })
+}
+
+fn shapes() -> impl Strategy<Value = Shape> {
+    let parts = (select(vec![1, 1, 1, 2]), select(vec![1, 2, 3, 3]), select(vec![1, 2, 4]), 4_000..=15_000_u64);
+    parts.prop_map(|(clusters, nodes, partitions, heal_at_ms)| Shape { clusters, nodes, partitions, heal_at_ms })
+}
+
+fn weather() -> impl Strategy<Value = Weather> {
+    let any = (
+        (0..=2_u64, 3..=60_u64),
+        select(vec![0, 50, 300, 700]),
+        select(vec![0, 5, 30]),
+        1..=100_u64,
+        select(vec![256 << 10, 32 << 10, 4 << 10]),
+    );
+    let any = any.prop_map(|(latency_ms, short_per_mille, stall_per_mille, stall_max_ms, window)| Weather {
+        latency_ms,
+        short_per_mille,
+        stall_per_mille,
+        stall_max_ms,
+        window,
+    });
+    prop_oneof![1 => Just(Weather::FAIR), 1 => Just(Weather::ROUGH), 2 => any]
+}
+
+fn load() -> impl Strategy<Value = Load> {
+    let clients = (select(vec![1, 1, 2]), select(vec![0, 1, 1]), 0..=1_u8, select(vec![1, 2, 2, 3]));
+    let how = (select(vec![100, 30, 10]), select(vec![100, 1_000, 1_000, 20_000]));
+    (clients, how).prop_map(|((idempotent, acks_one, acks_none, consumers), (pace_ms, most))| Load {
+        idempotent,
+        acks_one,
+        acks_none,
+        consumers,
+        pace_ms,
         record_bytes: (40, most),
+    })
+}
+
+/// Faults of the kinds that the swarm knows, each as often as it says, in the order of their times.
+fn faults(shape: Shape, swarm: &[Option<u32>]) -> BoxedStrategy<Vec<Timed>> {
+    let known: Vec<_> =
+        KINDS.iter().zip(swarm).filter_map(|(kind, often)| often.map(|often| (often, kind(shape)))).collect();
+    if known.is_empty() {
+        return Just(Vec::new()).boxed();
+    }
+    let timed = (FIRST_MS..shape.heal_at_ms, Union::new_weighted(known));
+    let timed = timed.prop_map(|(at_ms, fault)| Timed { at_ms, fault });
+    vec(timed, 1..=FAULTS)
+        .prop_map(|mut faults| {
+            faults.sort_by_key(|timed| timed.at_ms);
+            faults
+        })
+        .boxed()
+}
+
+/// How each kind of fault is drawn for a world.
+const KINDS: &[fn(Shape) -> BoxedStrategy<Fault>] = &[
+    |s| {
+        let bounces = (s.node(), lasts());
+        bounces.prop_map(|((cluster, node), down_ms)| Fault::BrokerBounce { cluster, node, down_ms }).boxed()
+    },
+    |s| (s.node(), lasts()).prop_map(|((cluster, node), for_ms)| Fault::BrokerHangs { cluster, node, for_ms }).boxed(),
+    |s| {
+        let moves = (s.node(), 0..s.partitions);
+        moves.prop_map(|((cluster, to), partition)| Fault::LeaderMove { cluster, partition, to }).boxed()
+    },
+    |s| s.node().prop_map(|(cluster, to)| Fault::CoordinatorMove { cluster, to }).boxed(),
+    |s| s.node().prop_map(|(cluster, node)| Fault::BrokerMoves { cluster, node }).boxed(),
+    |s| (0..s.clusters, wrong()).prop_map(|(cluster, how)| Fault::WrongAnswer { cluster, how }).boxed(),
+    |s| (s.link(), lasts()).prop_map(|(link, for_ms)| Fault::Partition { link, for_ms }).boxed(),
+    |s| {
+        let ways = select(vec![Way::Requests, Way::Answers]);
+        let parts = (s.link(), ways, lasts());
+        parts.prop_map(|(link, way, for_ms)| Fault::OneWayPartition { link, way, for_ms }).boxed()
+    },
+    |s| (s.link(), lasts()).prop_map(|(link, for_ms)| Fault::BlackHole { link, for_ms }).boxed(),
+    |s| (s.link(), lasts()).prop_map(|(link, for_ms)| Fault::Hold { link, for_ms }).boxed(),
+    |s| {
+        let slow = (s.link(), 10..=400_u64, lasts());
+        slow.prop_map(|(link, ms, for_ms)| Fault::Latency { link, ms, for_ms }).boxed()
+    },
+    |s| (0..s.clusters, rude()).prop_map(|(cluster, rude)| Fault::Client { cluster, rude }).boxed(),
+    |_| lasts().prop_map(|down_ms| Fault::ProxyRestart { down_ms }).boxed(),
+    |_| lasts().prop_map(|down_ms| Fault::ProxyCrash { down_ms }).boxed(),
+    |_| lasts().prop_map(|down_ms| Fault::PowerLoss { down_ms }).boxed(),
+    |_| select(vec![-86_400_000, -1_500, 700, 3_600_000]).prop_map(|by_ms| Fault::ClockJump { by_ms }).boxed(),
+    |_| change().prop_map(|change| Fault::Reload { change }).boxed(),
+    |s| {
+        let drains = (0..s.clusters, lasts());
+        drains.prop_map(|(cluster, retry_after_ms)| Fault::Drain { cluster, retry_after_ms }).boxed()
+    },
+    |s| {
+        let taken = (0..s.clusters, lasts());
+        taken.prop_map(|(cluster, ms)| Fault::PortTaken { cluster, for_ms: ms + 2_000 }).boxed()
+    },
+];
+
+impl Shape {
+    /// A cluster and one of its nodes.
+    fn node(self) -> impl Strategy<Value = (u8, u8)> {
+        (0..self.clusters, 0..self.nodes)
+    }
+
+    fn link(self) -> impl Strategy<Value = Link> {
+        prop_oneof![Just(Link::Clients), (0..self.clusters).prop_map(Link::Upstream)]
     }
 }
 
-fn fault(kind: usize, plan: &Plan, dice: &mut Dice) -> Fault {
-    let mut below = |n: u8| u8::try_from(dice.between(0..=u64::from(n) - 1)).expect("a small number");
-    let (cluster, node, partition) = (below(plan.clusters), below(plan.nodes), below(plan.partitions));
-    let mut link = || if below(2) == 0 { Link::Clients } else { Link::Upstream(cluster) };
-    let link = link();
-    let ms = |dice: &mut Dice| *dice.pick(&[50, 300, 1_000, 3_000]) + dice.between(0..=200);
-    match kind {
-        0 => Fault::BrokerBounce { cluster, node, down_ms: ms(dice) },
-        1 => Fault::BrokerHangs { cluster, node, for_ms: ms(dice) },
-        2 => Fault::LeaderMove { cluster, partition, to: node },
-        3 => Fault::CoordinatorMove { cluster, to: node },
-        4 => Fault::WrongCorrelation { cluster },
-        5 => Fault::CutAnswer { cluster },
-        6 => Fault::Partition { link, for_ms: ms(dice) },
-        7 => Fault::Hold { link, for_ms: ms(dice) },
-        8 => Fault::Latency { link, ms: dice.between(10..=400), for_ms: ms(dice) },
-        9 | 10 => {
-            let all = [Rude::HalfRequest, Rude::Garbage, Rude::Deaf, Rude::Silent, Rude::Dribble, Rude::Impatient];
-            Fault::Client { cluster, rude: *dice.pick(&all) }
-        }
-        11 => Fault::ProxyRestart { down_ms: ms(dice) },
-        12 => Fault::ProxyCrash { down_ms: ms(dice) },
-        13 => {
-            let all = [Change::Limits, Change::Upstream, Change::Grow, Change::Unreadable, Change::TakenPort];
-            Fault::Reload { change: *dice.pick(&all) }
-        }
-        14 => Fault::Drain { cluster, retry_after_ms: ms(dice) },
-        _ => Fault::PortTaken { cluster, for_ms: ms(dice) + 2_000 },
-    }
+/// How many ms something lasts.
+fn lasts() -> impl Strategy<Value = u64> {
+    (select(vec![50, 300, 1_000, 3_000]), 0..=200_u64).prop_map(|(about, more)| about + more)
+}
+
+fn wrong() -> impl Strategy<Value = Wrong> {
+    select(vec![Wrong::Correlation, Wrong::Cut, Wrong::Truncated, Wrong::Garbage, Wrong::OutOfOrder])
+}
+
+fn rude() -> impl Strategy<Value = Rude> {
+    select(vec![
+        Rude::HalfRequest,
+        Rude::Garbage,
+        Rude::Deaf,
+        Rude::Silent,
+        Rude::Dribble,
+        Rude::Impatient,
+        Rude::Flood,
+    ])
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    select(vec![Change::Limits, Change::Upstream, Change::Grow, Change::Unreadable, Change::TakenPort, Change::HalfBad])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn a_seed_draws_the_same_plan_again_and_its_text_reads_back() {
@@ -115,9 +201,26 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_fault_is_drawn() {
-        let drawn: std::collections::BTreeSet<_> =
-            (0..300).flat_map(|seed| Plan::drawn(seed).faults).map(|timed| timed.fault.kind()).collect();
-        assert_eq!(drawn.len(), 15, "{drawn:?}");
+    fn every_kind_of_fault_is_drawn_and_none_by_most_seeds() {
+        let drawn: Vec<BTreeSet<_>> =
+            (0..400).map(|seed| Plan::drawn(seed).faults.iter().map(|timed| timed.fault.kind()).collect()).collect();
+        let kinds: BTreeSet<_> = drawn.iter().flatten().collect();
+        assert_eq!(kinds.len(), 25, "{kinds:?}");
+        for kind in kinds {
+            let known = drawn.iter().filter(|drawn| drawn.contains(kind)).count();
+            assert!(known > 5 && known < 200, "{known} of 400 seeds know {kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_plan_shrinks_to_the_fault_that_matters() {
+        let matters = |plan: &Plan| plan.faults.iter().any(|timed| matches!(timed.fault, Fault::PowerLoss { .. }));
+        let seed = (0..).find(|seed| matters(&Plan::drawn(*seed)) && Plan::drawn(*seed).faults.len() > 5);
+        let mut tree = tree(seed.expect("some seed loses power"));
+        while tree.simplify() {
+            while !matters(&tree.current()) && tree.complicate() {}
+        }
+        let plan = tree.current();
+        assert_eq!((plan.faults.len(), plan.weather), (1, Weather::FAIR), "{plan:?}");
     }
 }

@@ -8,7 +8,7 @@
 mod check;
 mod clients;
 mod dice;
-mod draw;
+pub mod draw;
 mod history;
 mod hosts;
 pub mod journal;

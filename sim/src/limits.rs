@@ -25,8 +25,9 @@ pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// rebalance (10 s) and a lost answer (10 s) fit into it one after the other.
 pub(crate) const PROGRESS: Duration = Duration::from_secs(60);
 
-/// Once all clients are gone: how long until the proxy shows no connection and nothing in flight.
-pub(crate) const QUIET: Duration = Duration::from_secs(10);
+/// Once all clients are gone: how long until the proxy shows no connection and nothing in flight. Answers that somebody is
+/// owed who has closed his sending half are waited for for 30 s, and some brokers have swallowed one.
+pub(crate) const QUIET: Duration = Duration::from_secs(35);
 
 /// How long the proxy may take to stop beyond the drain timeout of its clusters.
 pub(crate) const STOP: Duration = Duration::from_secs(5);

@@ -90,7 +90,7 @@ fn play(plan: &Plan, to: Option<&Path>, name: &str, again: &str) -> Result<ExitC
     }
     let took = began.elapsed();
     let faster = report.simulated.as_secs_f64() / took.as_secs_f64().max(1e-3);
-    print!("{name}\n{report}");
+    print!("{name}\n{plan}{report}");
     if report.is_clean() {
         println!("clean, in {:.1} s ({faster:.0} times real time)", took.as_secs_f64());
         Ok(ExitCode::SUCCESS)

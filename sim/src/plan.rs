@@ -1,6 +1,11 @@
 //! What a world is made of and what goes wrong in it: a value that can be written down and played again.
 
+mod fault;
+
+pub use self::fault::{Change, Fault, Link, Rude, Timed, Way, Wrong};
+
 use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt};
 
 /// A world and its faults.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -58,189 +63,6 @@ pub struct Load {
     pub record_bytes: (u32, u32),
 }
 
-/// A fault and its time.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Timed {
-    /// ms since the beginning.
-    pub at_ms: u64,
-    /// What goes wrong.
-    pub fault: Fault,
-}
-
-/// Two places between which the network can fail.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Link {
-    /// Clients and the proxy.
-    Clients,
-    /// The proxy and the brokers of this cluster.
-    Upstream(u8),
-}
-
-/// What can go wrong. Everything that lasts has its length with it and heals by itself.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub enum Fault {
-    /// A broker stops and starts again.
-    BrokerBounce {
-        /// Its cluster.
-        cluster: u8,
-        /// Its id.
-        node: u8,
-        /// How long it is away.
-        down_ms: u64,
-    },
-    /// A broker takes no part in anything, and its connections stay open.
-    BrokerHangs {
-        /// Its cluster.
-        cluster: u8,
-        /// Its id.
-        node: u8,
-        /// For how long.
-        for_ms: u64,
-    },
-    /// Another broker leads a partition of all topics.
-    LeaderMove {
-        /// The cluster.
-        cluster: u8,
-        /// The partition.
-        partition: u8,
-        /// The new leader.
-        to: u8,
-    },
-    /// Another broker coordinates the consumer group.
-    CoordinatorMove {
-        /// The cluster.
-        cluster: u8,
-        /// The new coordinator.
-        to: u8,
-    },
-    /// A broker's next answer has another correlation id than the request.
-    WrongCorrelation {
-        /// The cluster.
-        cluster: u8,
-    },
-    /// A broker hangs up in the middle of its next answer.
-    CutAnswer {
-        /// The cluster.
-        cluster: u8,
-    },
-    /// Nothing gets through, and connections are lost.
-    Partition {
-        /// Where.
-        link: Link,
-        /// For how long.
-        for_ms: u64,
-    },
-    /// Everything is held back, and then delivered.
-    Hold {
-        /// Where.
-        link: Link,
-        /// For how long.
-        for_ms: u64,
-    },
-    /// Messages take longer.
-    Latency {
-        /// Where.
-        link: Link,
-        /// How long they take.
-        ms: u64,
-        /// For how long.
-        for_ms: u64,
-    },
-    /// A client that misbehaves.
-    Client {
-        /// Its cluster.
-        cluster: u8,
-        /// What it does.
-        rude: Rude,
-    },
-    /// The proxy is stopped gracefully, and started again.
-    ProxyRestart {
-        /// How long it stays away after it has stopped.
-        down_ms: u64,
-    },
-    /// The proxy's process dies, and is started again.
-    ProxyCrash {
-        /// How long it is away.
-        down_ms: u64,
-    },
-    /// A new configuration.
-    Reload {
-        /// What is new in it.
-        change: Change,
-    },
-    /// An operator drains a cluster, and brings it back.
-    Drain {
-        /// The cluster.
-        cluster: u8,
-        /// How long after the drain began it is asked to come back.
-        retry_after_ms: u64,
-    },
-    /// Somebody else holds the port of a cluster while the proxy is restarted.
-    PortTaken {
-        /// The cluster.
-        cluster: u8,
-        /// How long after the proxy has begun to start again the port becomes free.
-        for_ms: u64,
-    },
-}
-
-/// What a misbehaving client does.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Rude {
-    /// Disconnects in the middle of a request.
-    HalfRequest,
-    /// Sends bytes that are no request.
-    Garbage,
-    /// Asks for much and does not read.
-    Deaf,
-    /// Connects and says nothing.
-    Silent,
-    /// Sends a request byte by byte.
-    Dribble,
-    /// Asks and disconnects before the answer is there.
-    Impatient,
-}
-
-/// What is new in a configuration.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Change {
-    /// A limit of the first cluster: connections stay.
-    Limits,
-    /// The order of the upstream servers of the first cluster: its connections are drained.
-    Upstream,
-    /// Ports for further nodes of the first cluster.
-    Grow,
-    /// Text that is no configuration.
-    Unreadable,
-    /// The first cluster is to have a port that somebody else holds: it goes back to what it was.
-    TakenPort,
-}
-
-impl Fault {
-    /// Its kind, for counts.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::BrokerBounce { .. } => "broker bounce",
-            Self::BrokerHangs { .. } => "broker hangs",
-            Self::LeaderMove { .. } => "leader move",
-            Self::CoordinatorMove { .. } => "coordinator move",
-            Self::WrongCorrelation { .. } => "wrong correlation id",
-            Self::CutAnswer { .. } => "cut answer",
-            Self::Partition { .. } => "partition",
-            Self::Hold { .. } => "hold",
-            Self::Latency { .. } => "latency",
-            Self::Client { .. } => "rude client",
-            Self::ProxyRestart { .. } => "proxy restart",
-            Self::ProxyCrash { .. } => "proxy crash",
-            Self::Reload { .. } => "reload",
-            Self::Drain { .. } => "drain and retry",
-            Self::PortTaken { .. } => "port taken",
-        }
-    }
-}
-
 impl Weather {
     /// A network without surprises.
     pub const FAIR: Self =
@@ -290,5 +112,34 @@ impl Plan {
     /// With what is wrong with it and where.
     pub fn from_ron(text: &str) -> Result<Self, ron::error::SpannedError> {
         ron::from_str(text)
+    }
+}
+
+/// The banner of a run.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { clusters, nodes, partitions, weather, load, faults, heal_at_ms, .. } = self;
+        writeln!(
+            f,
+            "world    {clusters} clusters of {nodes} brokers, {partitions} partitions, healed after {heal_at_ms} ms"
+        )?;
+        writeln!(
+            f,
+            "clients  of each cluster: {} idempotent, {} acks=1, {} acks=0, {} consumers",
+            load.idempotent, load.acks_one, load.acks_none, load.consumers
+        )?;
+        writeln!(
+            f,
+            "weather  {}..{} ms, {} in 1000 short, {} in 1000 stalled, a window of {} bytes",
+            weather.latency_ms.0,
+            weather.latency_ms.1,
+            weather.short_per_mille,
+            weather.stall_per_mille,
+            weather.window
+        )?;
+        let mut kinds: BTreeMap<_, usize> = BTreeMap::new();
+        faults.iter().for_each(|timed| *kinds.entry(timed.fault.kind()).or_default() += 1);
+        let kinds: Vec<String> = kinds.into_iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        writeln!(f, "swarm    {}", if kinds.is_empty() { "no faults".to_owned() } else { kinds.join(", ") })
     }
 }

@@ -3,8 +3,7 @@
 use crate::{
     hosts::{brokers, proxy},
     limits,
-    net::Tamper,
-    plan::{Change, Fault, Link, Plan, Rude},
+    plan::{Change, Fault, Link, Plan, Rude, Way, Wrong},
     topology,
 };
 use std::collections::BTreeMap;
@@ -21,8 +20,16 @@ pub(crate) enum Action {
         node: u8,
         on: bool,
     },
-    Tamper(u8, Tamper),
+    /// Gives a broker another name.
+    Move {
+        cluster: u8,
+        node: u8,
+    },
+    Spoil(u8, Wrong),
     Partition(Link, bool),
+    PartitionOneWay(Link, Way, bool),
+    /// All connections are lost.
+    Lose(Link),
     Hold(Link, bool),
     /// `None` is what it was.
     Latency(Link, Option<u64>),
@@ -30,6 +37,9 @@ pub(crate) enum Action {
     Proxy(proxy::Order),
     Crash,
     Revive,
+    /// The proxy's machine is there or not.
+    Power(bool),
+    ClockJump(i64),
 }
 
 /// What is to be done, by ms and in order.
@@ -48,7 +58,7 @@ pub(crate) fn of(plan: &Plan) -> Timeline {
 }
 
 fn actions(fault: &Fault) -> Vec<(u64, Action)> {
-    use Action::{Brokers, Crash, Hang, Hold, Latency, Partition, Proxy, Revive};
+    use Action::{Brokers, Crash, Hang, Hold, Latency, Lose, Partition, PartitionOneWay, Power, Proxy, Revive, Spoil};
     use proxy::Order::{Drain, Reload, Retry, Shutdown, Squat, Start};
     match *fault {
         Fault::BrokerBounce { cluster, node, down_ms } => vec![
@@ -62,9 +72,16 @@ fn actions(fault: &Fault) -> Vec<(u64, Action)> {
             vec![(0, Brokers(cluster, brokers::Order::MoveLeader { partition: i32::from(partition), to }))]
         }
         Fault::CoordinatorMove { cluster, to } => vec![(0, Brokers(cluster, brokers::Order::MoveCoordinator { to }))],
-        Fault::WrongCorrelation { cluster } => vec![(0, Action::Tamper(cluster, Tamper::Correlation))],
-        Fault::CutAnswer { cluster } => vec![(0, Action::Tamper(cluster, Tamper::Cut))],
+        Fault::BrokerMoves { cluster, node } => vec![(0, Action::Move { cluster, node })],
+        Fault::WrongAnswer { cluster, how } => vec![(0, Spoil(cluster, how))],
         Fault::Partition { link, for_ms } => vec![(0, Partition(link, true)), (for_ms, Partition(link, false))],
+        Fault::OneWayPartition { link, way, for_ms } => {
+            vec![(0, PartitionOneWay(link, way, true)), (for_ms, PartitionOneWay(link, way, false))]
+        }
+        // To connect across a partition is refused at once; what is held back is neither answered nor refused.
+        Fault::BlackHole { link, for_ms } => {
+            vec![(0, Hold(link, true)), (for_ms, Lose(link)), (for_ms, Hold(link, false))]
+        }
         Fault::Hold { link, for_ms } => vec![(0, Hold(link, true)), (for_ms, Hold(link, false))],
         Fault::Latency { link, ms, for_ms } => vec![(0, Latency(link, Some(ms))), (for_ms, Latency(link, None))],
         Fault::Client { cluster, rude } => vec![(0, Action::Rude(cluster, rude))],
@@ -73,11 +90,13 @@ fn actions(fault: &Fault) -> Vec<(u64, Action)> {
             vec![(0, Proxy(Shutdown)), (drained_ms + down_ms, Proxy(Start))]
         }
         Fault::ProxyCrash { down_ms } => vec![(0, Crash), (down_ms, Revive)],
-        Fault::Reload { change: Change::TakenPort } => {
+        Fault::PowerLoss { down_ms } => vec![(0, Power(false)), (down_ms, Power(true))],
+        Fault::ClockJump { by_ms } => vec![(0, Action::ClockJump(by_ms))],
+        Fault::Reload { change: change @ (Change::TakenPort | Change::HalfBad) } => {
             let port = topology::TAKEN;
             vec![
                 (0, Proxy(Squat { port, on: true })),
-                (0, Proxy(Reload(Change::TakenPort))),
+                (0, Proxy(Reload(change))),
                 (SQUAT_MS, Proxy(Squat { port, on: false })),
             ]
         }

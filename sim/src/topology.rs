@@ -35,9 +35,14 @@ pub(crate) fn cluster_name(cluster: u8) -> String {
     format!("tenant-{cluster}")
 }
 
-/// The name that a broker tells its clients.
-pub(crate) fn broker_name(cluster: u8, node: u8) -> String {
-    format!("b{node}.c{cluster}{UPSTREAM}")
+/// The name that a broker tells its clients after it was given another so many times.
+pub(crate) fn broker_name(cluster: u8, node: u8, moves: u32) -> String {
+    format!("b{node}-{moves}.c{cluster}{UPSTREAM}")
+}
+
+/// The name under which the proxy is told to look for a broker.
+pub(crate) fn bootstrap_name(cluster: u8, node: u8) -> String {
+    format!("seed-{node}.c{cluster}{UPSTREAM}")
 }
 
 /// The port that a broker listens on.
@@ -59,9 +64,13 @@ pub(crate) fn configuration(clusters: u8, nodes: u8, change: Option<Change>) -> 
     virtual_clusters: [\n"
     );
     for cluster in 0..clusters {
-        let change = change.filter(|_| cluster == 0);
+        let is_last = cluster > 0 && cluster + 1 == clusters;
+        let change = match change {
+            Some(Change::HalfBad) if is_last => Some(Change::Upstream),
+            change => change.filter(|_| cluster == 0),
+        };
         let mut servers: Vec<String> =
-            (0..nodes).map(|n| format!("\"{}:{}\"", broker_name(cluster, n), broker_port(n))).collect();
+            (0..nodes).map(|n| format!("\"{}:{}\"", bootstrap_name(cluster, n), broker_port(n))).collect();
         let mut bootstrap = bootstrap_port(cluster);
         let mut frame = "8MiB";
         let mut ranges = format!("(ids: (0, {}), first_port: {})", nodes - 1, bootstrap + 1);
@@ -71,7 +80,7 @@ pub(crate) fn configuration(clusters: u8, nodes: u8, change: Option<Change>) -> 
             Some(Change::Grow) => {
                 write!(ranges, ", (ids: (10, 12), first_port: {})", bootstrap + 50).expect("a string takes everything");
             }
-            Some(Change::TakenPort) => bootstrap = TAKEN,
+            Some(Change::TakenPort | Change::HalfBad) => bootstrap = TAKEN,
             Some(Change::Unreadable) => servers.push("0:0:0".to_owned()),
             None => {}
         }

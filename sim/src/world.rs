@@ -18,16 +18,17 @@ use crate::{
     journal::Journal,
     limits, lock,
     mailbox::Mailbox,
-    net::{Tamper, Wires},
-    plan::{Link, Plan, Rude},
+    net::Wires,
+    plan::{Link, Plan, Rude, Way},
     report::Report,
     timeline::{self, Action},
     topology,
 };
 use kroxy_core::status::ClusterState;
 use std::{
+    collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, SystemTime},
 };
 use tokio::sync::watch;
@@ -45,6 +46,8 @@ struct World<'a> {
     phase: watch::Sender<Phase>,
     history: History,
     around: Surroundings,
+    /// How often each broker was given another name.
+    moves: BTreeMap<(u8, u8), u32>,
 }
 
 /// Why a world ended early.
@@ -67,6 +70,7 @@ pub fn run(plan: &Plan, journal: &Journal) -> Result<Report, NotDeterministic> {
         wires: Wires::new(plan.seed, plan.weather, journal.clone()),
         journal: journal.clone(),
         seed: plan.seed,
+        wrong_by_ms: Arc::default(),
     };
     let mut elapsed = Duration::ZERO;
     // A panic anywhere on a simulated host ends the world, and is a finding like any other.
@@ -116,7 +120,10 @@ impl<'a> World<'a> {
                 around: around.clone(),
             };
             let host = topology::brokers(cluster);
-            (0..plan.nodes).for_each(|node| around.wires.name(&topology::broker_name(cluster, node), &host));
+            for node in 0..plan.nodes {
+                around.wires.name(&topology::broker_name(cluster, node, 0), &host);
+                around.wires.name(&topology::bootstrap_name(cluster, node), &host);
+            }
             let software = brokers.clone();
             sim.host(host, move || software.clone().run());
             all.push(brokers);
@@ -144,7 +151,17 @@ impl<'a> World<'a> {
             around: around.clone(),
         };
         sim.client(topology::CLIENTS, clients.run());
-        Self { plan, sim, brokers: all, proxy, rude, phase, history: history.clone(), around: around.clone() }
+        Self {
+            plan,
+            sim,
+            brokers: all,
+            proxy,
+            rude,
+            phase,
+            history: history.clone(),
+            around: around.clone(),
+            moves: BTreeMap::new(),
+        }
     }
 
     fn play(&mut self) -> Result<(), Ended> {
@@ -201,7 +218,8 @@ impl<'a> World<'a> {
             Action::Hang { cluster, node, on } => {
                 self.around.wires.hang(&topology::brokers(*cluster), topology::broker_port(*node), *on);
             }
-            Action::Tamper(cluster, how) => self.tamper(*cluster, *how),
+            Action::Move { cluster, node } => self.rename(*cluster, *node),
+            Action::Spoil(cluster, how) => self.around.wires.tamper(&topology::brokers(*cluster), *how),
             Action::Partition(link, true) => {
                 let (a, b) = ends(*link);
                 self.sim.partition(a, b);
@@ -209,6 +227,23 @@ impl<'a> World<'a> {
             Action::Partition(link, false) => {
                 let (a, b) = ends(*link);
                 self.sim.repair(a.clone(), b.clone());
+                self.around.wires.lose(&a, &b);
+            }
+            Action::PartitionOneWay(link, way, on) => {
+                let (client, server) = ends(*link);
+                let (from, to) = match way {
+                    Way::Requests => (client, server),
+                    Way::Answers => (server, client),
+                };
+                if *on {
+                    self.sim.partition_oneway(from, to);
+                } else {
+                    self.sim.repair_oneway(from.clone(), to.clone());
+                    self.around.wires.lose(&from, &to);
+                }
+            }
+            Action::Lose(link) => {
+                let (a, b) = ends(*link);
                 self.around.wires.lose(&a, &b);
             }
             Action::Hold(link, true) => {
@@ -226,16 +261,47 @@ impl<'a> World<'a> {
             }
             Action::Rude(cluster, how) => self.rude.send((*cluster, *how)),
             Action::Proxy(order) => self.proxy.orders.send(order.clone()),
-            Action::Crash => {
-                self.sim.crash(topology::PROXY);
-                lock(&self.proxy.seen).running = false;
-            }
+            Action::Crash => self.crash(),
             Action::Revive => self.revive(),
+            Action::Power(on) => self.power(*on),
+            Action::ClockJump(by_ms) => {
+                self.around.wrong_by_ms.fetch_add(*by_ms, Ordering::Relaxed);
+            }
         }
     }
 
-    fn tamper(&self, cluster: u8, how: Tamper) {
-        self.around.wires.tamper(&topology::brokers(cluster), how);
+    /// Gives a broker a name that nobody knows yet, in place of the one that everybody does.
+    fn rename(&mut self, cluster: u8, node: u8) {
+        let moves = self.moves.entry((cluster, node)).or_default();
+        let old = topology::broker_name(cluster, node, *moves);
+        *moves += 1;
+        let name = topology::broker_name(cluster, node, *moves);
+        self.around.wires.rename(&old, &name, &topology::brokers(cluster));
+        self.brokers[usize::from(cluster)].orders.send(brokers::Order::Rename { node, name });
+    }
+
+    /// Takes the power from the proxy's machine, or gives it back. Behind a partition the ends of its connections learn
+    /// nothing of it until it is there again, and knows nothing of them.
+    fn power(&mut self, on: bool) {
+        let links = std::iter::once(Link::Clients).chain((0..self.plan.clusters).map(Link::Upstream));
+        for (a, b) in links.map(ends) {
+            if on {
+                self.sim.repair(a.clone(), b.clone());
+                self.around.wires.lose(&a, &b);
+            } else {
+                self.sim.partition(a, b);
+            }
+        }
+        if on {
+            self.revive();
+        } else {
+            self.crash();
+        }
+    }
+
+    fn crash(&mut self) {
+        self.sim.crash(topology::PROXY);
+        lock(&self.proxy.seen).running = false;
     }
 
     fn revive(&mut self) {

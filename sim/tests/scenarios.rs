@@ -6,7 +6,7 @@ use kroxy_core::status::{
 };
 use sim::{
     journal::Journal,
-    plan::{Change, Fault, Link, Load, Plan, Rude, Weather},
+    plan::{Change, Fault, Link, Load, Plan, Rude, Weather, Wrong},
     report::Report,
     world,
 };
@@ -203,10 +203,9 @@ fn a_reload_that_cannot_work_goes_back_to_what_was() {
 
 #[test]
 fn a_wrong_or_cut_answer_reaches_no_client() {
-    let faults = (0..6).map(|n| {
-        let fault = if n % 2 == 0 { Fault::WrongCorrelation { cluster: 0 } } else { Fault::CutAnswer { cluster: 0 } };
-        (1_000 + n * 500, fault)
-    });
+    let all = [Wrong::Correlation, Wrong::Cut, Wrong::Truncated, Wrong::Garbage, Wrong::OutOfOrder];
+    let faults = (0..10_u8)
+        .map(|n| (1_000 + 300 * u64::from(n), Fault::WrongAnswer { cluster: 0, how: all[usize::from(n) % all.len()] }));
     play(&Plan::quiet(18).with(faults));
 }
 

@@ -18,7 +18,7 @@ pub(super) async fn run(mut me: Client) {
     let mut sequences: BTreeMap<i32, u64> = BTreeMap::new();
     loop {
         let kafka = client::Client::new(me.net.clone(), &me.name, vec![bootstrap(me.cluster)], limits::PATIENCE);
-        let ended = match Producer::new(kafka, me.clock, topology::ORDERS).await {
+        let ended = match Producer::new(kafka, me.around.clock(), topology::ORDERS).await {
             Ok(producer) => produce(&mut me, producer, &mut sequences).await,
             Err(e) => Err(e),
         };

@@ -9,14 +9,13 @@ mod rude;
 use crate::{
     dice::Dice,
     history::{History, Place},
-    hosts::{Surroundings, clock},
+    hosts::Surroundings,
     mailbox::Mailbox,
     net::{Role, SimNet},
     plan::{Load, Rude},
     topology,
 };
 use kroxy_core::address::HostPort;
-use runtime::clock::Clock;
 use tokio::{sync::watch, task::JoinSet};
 
 /// How far the world has come.
@@ -51,7 +50,6 @@ pub(crate) struct Client {
     partitions: u8,
     load: Load,
     net: SimNet,
-    clock: Clock,
     dice: Dice,
     phase: watch::Receiver<Phase>,
     history: History,
@@ -109,7 +107,6 @@ impl Clients {
             partitions: self.partitions,
             load: self.load,
             net: SimNet::new(topology::CLIENTS, Role::Client, &self.around.wires),
-            clock: clock(),
             dice: Dice::new(dice.seed()),
             phase: self.phase.clone(),
             history: self.history.clone(),

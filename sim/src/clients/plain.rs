@@ -117,7 +117,7 @@ impl Producer {
             Acks::None => 0,
             Acks::Leader => 1,
         };
-        let at_ms = i64::try_from(self.me.clock.unix_ms()).unwrap_or(i64::MAX);
+        let at_ms = i64::try_from(self.me.around.clock().unix_ms()).unwrap_or(i64::MAX);
         let request = kafka::produce(topology::READINGS, partition, acks, record, at_ms)?;
         self.correlation += 1;
         kafka::send(stream, &kafka::frame(&self.me.name, kafka::PRODUCE, self.correlation, &request)?).await?;

@@ -57,6 +57,18 @@ async fn misbehave(how: Rude, net: SimNet, to: HostPort, mut dice: Dice) -> io::
             }
             stream.read_i32().await?;
         }
+        Rude::Flood => {
+            let (mut answers, mut questions) = tokio::io::split(stream);
+            let ask = async {
+                for n in 0.. {
+                    questions.write_all(&question(n)?).await?;
+                }
+                io::Result::Ok(())
+            };
+            let mut nowhere = tokio::io::sink();
+            let both = async { tokio::join!(ask, tokio::io::copy(&mut answers, &mut nowhere)) };
+            let _ = timeout(STAY, both).await; // however far it comes
+        }
         Rude::Impatient => stream.write_all(&question(1)?).await?,
     }
     Ok(())

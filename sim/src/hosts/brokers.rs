@@ -1,6 +1,6 @@
 //! The brokers of one cluster: the embedded cluster of `kroxy demo` behind a simulated network.
 
-use super::{Surroundings, clock};
+use super::Surroundings;
 use crate::{
     lock,
     mailbox::Mailbox,
@@ -27,6 +27,11 @@ pub(crate) enum Order {
     },
     MoveCoordinator {
         to: u8,
+    },
+    /// Another name for a broker, which is started again with it.
+    Rename {
+        node: u8,
+        name: String,
     },
     /// Write down the truth.
     Tell,
@@ -60,7 +65,7 @@ impl Brokers {
         let net = SimNet::new(&host, Role::Broker, &self.around.wires);
         let any = |node| (i32::from(node), SocketAddr::from((Ipv4Addr::UNSPECIFIED, topology::broker_port(node))));
         let binds: Vec<_> = (0..self.nodes).map(any).collect();
-        let (brokers, handle) = Host::bind(net, clock(), self.spec(), &binds, self.around.seed).await?;
+        let (brokers, handle) = Host::bind(net, self.around.clock(), self.spec(), &binds, self.around.seed).await?;
         let (_serve, until) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(brokers.run(until));
@@ -74,7 +79,7 @@ impl Brokers {
     fn spec(&self) -> ClusterSpec {
         let node = |node| NodeSpec {
             id: i32::from(node),
-            host: topology::broker_name(self.cluster, node),
+            host: topology::broker_name(self.cluster, node, 0),
             port: topology::broker_port(node),
             rack: None,
         };
@@ -101,6 +106,12 @@ impl Brokers {
             }
             Order::MoveCoordinator { to } => {
                 handle.with(move |c, now, out| c.move_coordinator(topology::GROUP, i32::from(to), now, out)).await?;
+            }
+            Order::Rename { node, name } => {
+                let (id, port) = (i32::from(node), topology::broker_port(node));
+                handle.with(move |c, now, out| c.stop_node(id, now, out)).await?;
+                handle.with(move |c, _, _| c.set_address(id, &name, port)).await?;
+                handle.with(move |c, now, out| c.start_node(id, now, out)).await?;
             }
             Order::Tell => {
                 let mut truth = handle.with(|c, _, _| look(c)).await?;

@@ -5,6 +5,13 @@ pub(crate) mod proxy;
 
 use crate::{journal::Journal, limits, net::Wires};
 use runtime::clock::Clock;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 /// What every host knows of its world.
 #[derive(Clone, Debug)]
@@ -12,9 +19,16 @@ pub(crate) struct Surroundings {
     pub(crate) wires: Wires,
     pub(crate) journal: Journal,
     pub(crate) seed: u64,
+    /// ms by which the time of day is wrong.
+    pub(crate) wrong_by_ms: Arc<AtomicI64>,
 }
 
-/// The host's clock. To be called on the host: each has a time of its own.
-pub(crate) fn clock() -> Clock {
-    Clock::starting_at(turmoil::since_epoch().unwrap_or(limits::EPOCH))
+impl Surroundings {
+    /// The host's clock. To be called on the host: each has a time of its own.
+    pub(crate) fn clock(&self) -> Clock {
+        let right = turmoil::since_epoch().unwrap_or(limits::EPOCH);
+        let wrong_by_ms = self.wrong_by_ms.load(Ordering::Relaxed);
+        let off = Duration::from_millis(wrong_by_ms.unsigned_abs());
+        Clock::starting_at(if wrong_by_ms < 0 { right.saturating_sub(off) } else { right + off })
+    }
 }

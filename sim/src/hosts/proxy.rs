@@ -1,6 +1,6 @@
 //! The proxy's host: the proxy of `kroxy serve`, one life after the other.
 
-use super::{Surroundings, clock};
+use super::Surroundings;
 use crate::{
     limits, lock,
     mailbox::Mailbox,
@@ -101,7 +101,7 @@ impl ProxyHost {
         let file = self.file.clone();
         let source = Source { name: Some("sim.ron".to_owned()), read: Box::new(move || topology::read(&lock(&file))) };
         let loaded = (source.read)()?;
-        let proxy = Proxy::new(loaded, source, net.clone(), clock(), self.around.seed);
+        let proxy = Proxy::new(loaded, source, net.clone(), self.around.clock(), self.around.seed);
         let mut events = proxy.events();
         let mut lifetime = Box::pin(proxy.startup()?);
         self.note(format_args!("the proxy starts"));
@@ -198,7 +198,7 @@ impl ProxyHost {
     async fn reload(self, proxy: Proxy<SimNet>, change: Change) {
         let new = match change {
             Change::Unreadable => "( admin: nonsense".to_owned(),
-            Change::Limits | Change::Upstream | Change::Grow | Change::TakenPort => {
+            Change::Limits | Change::Upstream | Change::Grow | Change::TakenPort | Change::HalfBad => {
                 topology::configuration(self.clusters, self.nodes, Some(change))
             }
         };

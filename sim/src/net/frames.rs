@@ -41,6 +41,20 @@ impl<const HEAD: usize> Frames<HEAD> {
         heads
     }
 
+    /// Takes bytes up to the end of the frame that they begin or go on with; how many that are.
+    pub(super) fn feed_one(&mut self, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        while taken < bytes.len() {
+            let step = if self.rest > 0 { self.rest.min(bytes.len() - taken) } else { 1 };
+            self.feed(&bytes[taken..taken + step]);
+            taken += step;
+            if self.is_between() {
+                break;
+            }
+        }
+        taken
+    }
+
     /// Whether the next byte begins a frame.
     pub(super) fn is_between(&self) -> bool {
         self.head.is_empty() && self.rest == 0
@@ -69,5 +83,20 @@ mod tests {
             assert_eq!(heads, whole, "in chunks of {chunk}");
             assert!(frames.is_between());
         }
+    }
+
+    #[test]
+    fn frames_can_be_taken_one_by_one() {
+        let stream = [&2_u32.to_be_bytes()[..], b"ab", &0_u32.to_be_bytes(), &3_u32.to_be_bytes(), b"cd"].concat();
+        let mut frames = Frames::<4>::default();
+        let mut at = 0;
+        let taken: Vec<usize> = std::iter::from_fn(|| {
+            let taken = frames.feed_one(&stream[at..]);
+            at += taken;
+            (taken > 0).then_some(taken)
+        })
+        .collect();
+        assert_eq!(taken, [6, 4, 6]);
+        assert!(!frames.is_between(), "the last frame lacks a byte");
     }
 }

@@ -8,10 +8,7 @@ mod stream;
 mod watch;
 mod wires;
 
-pub(crate) use self::{
-    stream::SimStream,
-    wires::{Tamper, Wires},
-};
+pub(crate) use self::{stream::SimStream, wires::Wires};
 
 use self::wires::{Listening, Side};
 use kroxy_core::address::HostPort;

@@ -4,9 +4,9 @@ use super::{
     Role,
     frames::Frames,
     watch::Watch,
-    wires::{Side, Tamper, Wire, Wires},
+    wires::{Side, Wire, Wires},
 };
-use crate::{dice::Dice, lock};
+use crate::{dice::Dice, lock, plan::Wrong};
 use std::{
     io,
     pin::Pin,
@@ -58,8 +58,10 @@ enum Pause {
 #[derive(Debug, Default)]
 struct Speech {
     frames: Frames<4>,
-    /// The answer that is being said has another correlation id, and so many bytes of it were said.
-    changing: Option<usize>,
+    /// The answer that is to be wrong, as far as the broker has said it.
+    spoiling: Option<(Wrong, Vec<u8>)>,
+    /// An answer that the next one overtakes.
+    late: Vec<u8>,
     cut: bool,
 }
 
@@ -163,20 +165,25 @@ impl AsyncWrite for SimStream {
         }
         ready!(me.writing.poll(&mut me.dice, &me.wires, cx));
         let amount = me.amount().min(allowed).min(buf.len());
-        let wrote = match &mut me.speech {
-            None => ready!(Pin::new(&mut me.inner).poll_write(cx, &buf[..amount]))?,
+        let (took, wrote) = match &mut me.speech {
+            None => {
+                let wrote = ready!(Pin::new(&mut me.inner).poll_write(cx, &buf[..amount]))?;
+                (wrote, wrote)
+            }
             Some(speech) => {
-                let said = speech.say(&buf[..amount], &me.wires, &me.host)?;
-                ready!(Pin::new(&mut me.inner).poll_write(cx, &said))?
+                let said = speech.say(&buf[..amount], &me.wires, &me.host, &mut me.dice)?;
+                // Turmoil takes all of it at once.
+                let wrote = if said.is_empty() { 0 } else { ready!(Pin::new(&mut me.inner).poll_write(cx, &said))? };
+                (amount, wrote)
             }
         };
         me.writing = Pause::Undecided;
         if let Some(watch) = &mut me.watch {
-            watch.sent(&buf[..wrote]);
+            watch.sent(&buf[..took]);
         }
         lock(&me.wire).sent(me.side, wrote);
         me.wires.journal.note(&me.host, format_args!("s{} wrote {wrote}", me.number));
-        Poll::Ready(Ok(wrote))
+        Poll::Ready(Ok(took))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -202,36 +209,52 @@ impl Drop for SimStream {
 }
 
 impl Speech {
-    /// What is said in place of `bytes`, all of which turmoil takes at once.
-    fn say(&mut self, bytes: &[u8], wires: &Wires, host: &str) -> io::Result<Vec<u8>> {
+    /// What is said in place of `bytes`.
+    fn say(&mut self, mut bytes: &[u8], wires: &Wires, host: &str, dice: &mut Dice) -> io::Result<Vec<u8>> {
         if self.cut {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let mut said = bytes.to_vec();
-        if self.frames.is_between() {
-            self.changing = None;
-            match wires.take_tamper(host) {
-                None => {}
-                Some(Tamper::Correlation) => {
-                    wires.journal.note(host, format_args!("a broker answers with a wrong correlation id"));
-                    self.changing = Some(0);
-                }
-                Some(Tamper::Cut) => {
-                    wires.journal.note(host, format_args!("a broker hangs up in the middle of an answer"));
-                    self.cut = true;
-                    said.truncate((bytes.len() / 2).max(1));
+        let mut said = Vec::new();
+        while !bytes.is_empty() && !self.cut {
+            if self.frames.is_between() && self.late.is_empty() {
+                self.spoiling = wires.take_tamper(host).map(|how| (how, Vec::new()));
+            }
+            let (part, rest) = bytes.split_at(self.frames.feed_one(bytes));
+            bytes = rest;
+            match &mut self.spoiling {
+                None => said.extend_from_slice(part),
+                Some((_, answer)) => answer.extend_from_slice(part),
+            }
+            if self.frames.is_between() {
+                match self.spoiling.take() {
+                    None => said.append(&mut self.late),
+                    Some((how, answer)) => {
+                        wires.journal.note(host, format_args!("a broker answers wrongly: {how:?}"));
+                        self.spoil(how, answer, dice, &mut said);
+                    }
                 }
             }
         }
-        if let Some(before) = self.changing {
-            for (place, byte) in said.iter_mut().enumerate() {
-                if CORRELATION.contains(&(before + place)) {
-                    *byte ^= 0x5a;
-                }
-            }
-            self.changing = Some(before + said.len());
-        }
-        self.frames.feed(&said);
         Ok(said)
+    }
+
+    fn spoil(&mut self, how: Wrong, mut answer: Vec<u8>, dice: &mut Dice, said: &mut Vec<u8>) {
+        match how {
+            Wrong::Correlation => {
+                answer.iter_mut().take(CORRELATION.end).skip(CORRELATION.start).for_each(|byte| *byte ^= 0x5a);
+            }
+            Wrong::Cut => {
+                self.cut = true;
+                answer.truncate((answer.len() / 2).max(1));
+            }
+            Wrong::Truncated => {
+                answer.truncate(CORRELATION.end + answer.len().saturating_sub(CORRELATION.end) / 2);
+                let length = u32::try_from(answer.len() - CORRELATION.start).expect("shorter than it was");
+                answer[..CORRELATION.start].copy_from_slice(&length.to_be_bytes());
+            }
+            Wrong::Garbage => answer.iter_mut().for_each(|byte| *byte = dice.seed().to_be_bytes()[0]),
+            Wrong::OutOfOrder => self.late = std::mem::take(&mut answer),
+        }
+        said.append(&mut answer);
     }
 }

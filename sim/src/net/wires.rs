@@ -1,6 +1,11 @@
 //! What the two ends of a connection have in common, and what the world does to connections.
 
-use crate::{dice::Dice, journal::Journal, lock, plan::Weather};
+use crate::{
+    dice::Dice,
+    journal::Journal,
+    lock,
+    plan::{Weather, Wrong},
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
@@ -28,21 +33,12 @@ struct Shared {
     /// By the client's address and the server's.
     wires: BTreeMap<(SocketAddr, SocketAddr), Weak<Mutex<Wire>>>,
     hanging: BTreeSet<(String, u16)>,
-    tamper: BTreeMap<String, Tamper>,
+    tamper: BTreeMap<String, Wrong>,
     listening: BTreeMap<String, BTreeSet<u16>>,
     open: BTreeMap<String, u64>,
     opened: u64,
     cut: u64,
     wrong: BTreeSet<String>,
-}
-
-/// What happens to a broker's next answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Tamper {
-    /// It gets another correlation id.
-    Correlation,
-    /// It ends in the middle, and so does the connection.
-    Cut,
 }
 
 /// An end of a connection.
@@ -151,6 +147,12 @@ impl Wires {
         lock(&self.shared).names.insert(name.to_owned(), host.to_owned());
     }
 
+    /// Takes a name away from a host and gives it another.
+    pub(crate) fn rename(&self, old: &str, new: &str, host: &str) {
+        lock(&self.shared).names.remove(old);
+        self.name(new, host);
+    }
+
     pub(super) fn resolve(&self, name: &str) -> Option<String> {
         lock(&self.shared).names.get(name).cloned()
     }
@@ -243,11 +245,11 @@ impl Wires {
     }
 
     /// The next answer that this host's brokers begin is tampered with.
-    pub(crate) fn tamper(&self, host: &str, how: Tamper) {
+    pub(crate) fn tamper(&self, host: &str, how: Wrong) {
         lock(&self.shared).tamper.insert(host.to_owned(), how);
     }
 
-    pub(super) fn take_tamper(&self, host: &str) -> Option<Tamper> {
+    pub(super) fn take_tamper(&self, host: &str) -> Option<Wrong> {
         lock(&self.shared).tamper.remove(host)
     }
 
