@@ -72,6 +72,11 @@ impl Topology {
         }
     }
 
+    /// Whether a node's address was ever told. Until then, what goes to it by [`Self::fall_back`] is at a stand-in.
+    pub fn knows(&self, node: NodeId) -> bool {
+        self.nodes.contains_key(&node)
+    }
+
     /// The bootstrap servers in the order in which to try them.
     pub fn bootstrap_from(&self, turn: usize) -> Vec<HostPort> {
         let mut servers = self.bootstrap_servers.clone();

@@ -16,7 +16,22 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
+use tokio::sync::watch;
 use tracing::{info, warn};
+
+/// Where a connection may go, in this order.
+#[derive(Debug)]
+pub(crate) struct Candidates {
+    pub(crate) servers: Vec<HostPort>,
+    /// None of them is the node that the client wants, because nobody tells where that is.
+    pub(crate) stand_in_for: Option<NodeId>,
+}
+
+impl Candidates {
+    pub(crate) const fn right(servers: Vec<HostPort>) -> Self {
+        Self { servers, stand_in_for: None }
+    }
+}
 
 /// One virtual cluster, as its connections see it.
 #[derive(Debug)]
@@ -27,6 +42,8 @@ pub(crate) struct ClusterShared {
     connected: Mutex<BTreeMap<u64, Arc<Seen>>>,
     unmapped: Mutex<BTreeSet<NodeId>>,
     untold: Mutex<BTreeSet<NodeId>>,
+    /// Told whenever a node's address is news.
+    news: watch::Sender<()>,
     /// Counts connections: their ids, and whose turn it is among the bootstrap servers.
     next: AtomicU64,
     /// Held while upstream is asked for its nodes, so that one question serves all who wait.
@@ -44,6 +61,7 @@ impl ClusterShared {
             connected: Mutex::default(),
             unmapped: Mutex::default(),
             untold: Mutex::default(),
+            news: watch::Sender::new(()),
             next: AtomicU64::new(0),
             asking: tokio::sync::Mutex::new(()),
             left: tokio::sync::Notify::new(),
@@ -60,6 +78,7 @@ impl ClusterShared {
             untold.remove(node);
             if topology.learn(*node, address) {
                 info!(cluster = %self.name, %node, %address, "learned an upstream node");
+                self.news.send_replace(());
             }
         }
     }
@@ -92,8 +111,16 @@ impl ClusterShared {
     }
 
     /// Where a connection to a node goes that nobody tells about.
-    pub(crate) fn fall_back(&self, node: NodeId) -> Vec<HostPort> {
-        lock(&self.topology).fall_back(node, self.turn())
+    pub(crate) fn fall_back(&self, node: NodeId) -> Candidates {
+        let topology = lock(&self.topology);
+        let servers = topology.fall_back(node, self.turn());
+        Candidates { servers, stand_in_for: (!topology.knows(node)).then_some(node) }
+    }
+
+    /// Waits until it is known where a node is.
+    pub(crate) async fn learned(&self, node: NodeId) {
+        let mut news = self.news.subscribe();
+        while !lock(&self.topology).knows(node) && news.changed().await.is_ok() {}
     }
 
     /// Nobody answers where a connection that came in by `route` had to go.

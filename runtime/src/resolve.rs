@@ -1,6 +1,9 @@
 //! Finds out where a client connection has to go.
 
-use crate::{cluster::ClusterShared, net::Net};
+use crate::{
+    cluster::{Candidates, ClusterShared},
+    net::Net,
+};
 use kroxy_core::{
     address::{HostPort, NodeId},
     discovery::{Discovery, Progress},
@@ -18,21 +21,21 @@ const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// A node whose address is not known yet is asked for. Where nobody tells (upstream wants SASL, for example), the client
 /// is connected to a bootstrap server instead: that one answers with "not leader", "not coordinator" and the client asks
-/// for metadata, which teaches the proxy as well.
-pub(crate) async fn candidates<N: Net>(net: N, cluster: Arc<ClusterShared>, route: Route) -> Vec<HostPort> {
-    if let Resolution::Candidates(candidates) = cluster.resolve(route) {
-        return candidates;
+/// for metadata, which teaches the proxy as well. The connection does not outlast that: see [`Candidates::stand_in_for`].
+pub(crate) async fn candidates<N: Net>(net: N, cluster: Arc<ClusterShared>, route: Route) -> Candidates {
+    if let Resolution::Candidates(servers) = cluster.resolve(route) {
+        return Candidates::right(servers);
     }
     let _asking = cluster.asking.lock().await; // whoever held it before may have learned what we need
-    if let Resolution::Candidates(candidates) = cluster.resolve(route) {
-        return candidates;
+    if let Resolution::Candidates(servers) = cluster.resolve(route) {
+        return Candidates::right(servers);
     }
     ask(&net, &cluster).await;
     match cluster.resolve(route) {
-        Resolution::Candidates(candidates) => candidates,
+        Resolution::Candidates(servers) => Candidates::right(servers),
         Resolution::Ask(node) => {
             let candidates = cluster.fall_back(node);
-            cluster.note_untold(node, &candidates);
+            cluster.note_untold(node, &candidates.servers);
             candidates
         }
     }

@@ -221,3 +221,16 @@ fn upstream_goes_away_and_comes_back() {
     let report = play(&plan);
     assert_eq!(report.states_of(0), life(&[]));
 }
+
+#[test]
+fn who_was_led_to_a_stand_in_is_led_to_the_broker_itself_once_that_is_back() {
+    let faults = [
+        (1_000, Fault::BrokerBounce { cluster: 0, node: 1, down_ms: 2_000 }),
+        // A proxy that has just begun knows no node, and nobody tells it of one that is away.
+        (1_005, Fault::ProxyCrash { down_ms: 300 }),
+        (3_500, Fault::CoordinatorMove { cluster: 0, to: 1 }),
+        (3_500, Fault::LeaderMove { cluster: 0, partition: 0, to: 1 }),
+        (3_500, Fault::LeaderMove { cluster: 0, partition: 1, to: 1 }),
+    ];
+    play(&Plan::quiet(21).with(faults));
+}

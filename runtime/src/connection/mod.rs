@@ -11,14 +11,14 @@ mod scratch;
 use self::{finish::Closing, leg::LegIo, scratch::Scratch};
 use crate::{
     clock::Clock,
-    cluster::{ClusterShared, Seen},
+    cluster::{Candidates, ClusterShared, Seen},
     limits,
     listen::{Stage, reaches},
     net::Net,
     resolve,
 };
 use kroxy_core::{
-    address::HostPort,
+    address::NodeId,
     gateway::Route,
     relay::{Action, Cause, Event, Leg, Plan, Relay, Segment, Spec},
 };
@@ -55,6 +55,7 @@ pub(crate) async fn relay<N: Net>(around: Surroundings<N>, client: N::Stream, st
         pending: None,
         acted: false,
         told_to_drain: false,
+        stands_in_for: None,
     };
     let cause = connection.run(stage).await;
     if let Cause::UpstreamUnreachable(_) = cause {
@@ -71,8 +72,10 @@ pub(crate) async fn relay<N: Net>(around: Surroundings<N>, client: N::Stream, st
 type Pending<S> = Pin<Box<dyn Future<Output = Arrived<S>> + Send>>;
 
 enum Arrived<S> {
-    Resolved(Vec<HostPort>),
+    Resolved(Candidates),
     Connected(io::Result<S>),
+    /// It is known where the node is that upstream stands in for.
+    Learned,
 }
 
 struct Connection<N: Net> {
@@ -84,6 +87,8 @@ struct Connection<N: Net> {
     /// An event was handled or an action carried out: the deadline may have moved forward.
     acted: bool,
     told_to_drain: bool,
+    /// Upstream is another server than the node that the client wants.
+    stands_in_for: Option<NodeId>,
 }
 
 impl<N: Net> Connection<N> {
@@ -258,11 +263,24 @@ impl<N: Net> Connection<N> {
 
     fn arrived(&mut self, arrived: Arrived<N::Stream>) -> Result<(), Cause> {
         match arrived {
-            Arrived::Resolved(candidates) => self.handle(Event::Resolved(candidates)),
+            Arrived::Resolved(candidates) => {
+                self.stands_in_for = candidates.stand_in_for;
+                self.handle(Event::Resolved(candidates.servers))
+            }
             Arrived::Connected(Ok(stream)) => {
                 self.upstream = Some(LegIo::new(stream));
+                self.pending = self.stands_in_for.map(|node| {
+                    let cluster = self.around.cluster.clone();
+                    let learned = async move {
+                        cluster.learned(node).await;
+                        Arrived::Learned
+                    };
+                    Box::pin(learned) as Pending<N::Stream>
+                });
                 self.handle(Event::Connected)
             }
+            // No client reconnects because of "not leader" and the like: on a stand-in it would be told so for ever.
+            Arrived::Learned => self.handle(Event::Drain),
             Arrived::Connected(Err(e)) => self.handle(Event::ConnectFailed(e.to_string())),
         }
     }
