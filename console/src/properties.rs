@@ -59,12 +59,15 @@ fn upstream() -> impl Strategy<Value = UpstreamStatus> {
 }
 
 fn client() -> impl Strategy<Value = ClientStatus> {
-    (text(), text(), option::of(text()), option::of(text()), number(), number()).prop_map(
-        |(client_id, address, software_name, software_version, connections, bytes)| ClientStatus {
+    let said = (option::of(text()), option::of(text()), option::of(text()));
+    (text(), text(), said, number(), number()).prop_map(
+        |(client_id, address, (software_name, software_version, principal), connections, bytes)| ClientStatus {
             client_id,
             address,
             software_name,
             software_version,
+            principal,
+            sasl_mechanism: None,
             connections,
             in_flight: connections,
             bytes_in: bytes,

@@ -279,7 +279,7 @@ pub static APIS: [Api; 93] = {
         api(33, "AlterConfigs", 0, 2, Some(2), Q::Relay, R::Relay, D::Close),
         api(34, "AlterReplicaLogDirs", 1, 2, Some(2), Q::Relay, R::Relay, D::Close),
         api(35, "DescribeLogDirs", 1, 5, Some(2), Q::Relay, R::Relay, D::Close),
-        api(36, "SaslAuthenticate", 0, 2, Some(2), Q::Relay, R::Relay, D::Serve),
+        api(36, "SaslAuthenticate", 0, 2, Some(2), Q::Frame, R::Relay, D::Serve),
         api(37, "CreatePartitions", 0, 3, Some(2), Q::Relay, R::Relay, D::Close),
         api(38, "CreateDelegationToken", 1, 3, Some(2), Q::Relay, R::Relay, D::Close),
         api(39, "RenewDelegationToken", 1, 2, Some(2), Q::Relay, R::Relay, D::Close),

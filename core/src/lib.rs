@@ -16,6 +16,7 @@ pub mod reject;
 pub mod relay;
 pub mod reload;
 pub mod rewrite;
+pub mod sasl;
 pub mod seed;
 pub mod status;
 pub mod time;

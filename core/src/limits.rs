@@ -3,7 +3,8 @@
 /// Bytes: the largest request frame taken from a client unless configured; Kafka's own `socket.request.max.bytes`.
 pub const REQUEST_FRAME_MAX: u32 = 100 << 20;
 
-/// Bytes: the largest request that the proxy reads whole (ApiVersions, SaslHandshake, DescribeCluster): all are tiny.
+/// Bytes: the largest request that the proxy reads whole (ApiVersions, SaslHandshake, DescribeCluster): all are tiny. A
+/// larger SASL token passes unread.
 pub const REQUEST_COLLECT_MAX: u32 = 64 << 10;
 
 /// Bytes: how far into a request the proxy looks before it must have decided. A client id takes up to 32 KiB and a

@@ -260,7 +260,7 @@ impl Default for NodeStatus {
     }
 }
 
-/// One client: connections with the same client id, host and software.
+/// One client: connections with the same client id, host, software and principal.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClientStatus {
@@ -272,6 +272,10 @@ pub struct ClientStatus {
     pub software_name: Option<String>,
     /// The version it says it has.
     pub software_version: Option<String>,
+    /// Whom upstream takes it for: the user or subject of the SASL exchange that upstream accepted last.
+    pub principal: Option<String>,
+    /// The mechanism of that exchange, such as `SCRAM-SHA-512`; absent where there was none.
+    pub sasl_mechanism: Option<String>,
     /// Its connections open now.
     pub connections: u64,
     /// Its requests in flight.

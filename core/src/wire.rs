@@ -4,7 +4,10 @@
 //! Everything is read where it stands and nothing is allocated. "Not enough bytes yet" is a value of its own ([`Short`]),
 //! so that a frame may arrive in pieces of any size.
 
-use crate::api::{Api, ApiKey};
+use crate::{
+    api::{Api, ApiKey},
+    limits,
+};
 
 /// Bytes of the length that stands in front of every frame.
 pub const LENGTH_PREFIX: usize = 4;
@@ -195,6 +198,31 @@ pub fn client_software<'a>(api: &Api, version: i16, frame: &'a [u8]) -> Result<O
 pub fn sasl_mechanism<'a>(api: &Api, version: i16, frame: &'a [u8]) -> Result<&'a [u8], Unread> {
     let mut r = request_body(api, version, frame)?;
     r.nullable_string()?.ok_or(Unread::Wrong("a null SASL mechanism"))
+}
+
+/// What a peer calls itself, fit for a log line: bounded, and without control characters.
+pub(crate) fn printable(name: &[u8]) -> Box<str> {
+    let shown: String = String::from_utf8_lossy(&name[..name.len().min(limits::SHOWN_NAME_MAX)])
+        .chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
+    shown.into_boxed_str()
+}
+
+/// The token in a `SaslAuthenticate` request.
+pub fn sasl_token<'a>(api: &Api, version: i16, frame: &'a [u8]) -> Result<&'a [u8], Unread> {
+    let mut r = request_body(api, version, frame)?;
+    let size = r.count(api.is_flexible(version))?;
+    r.take(size as usize)
+}
+
+/// What a `SaslAuthenticate` response says: an error code, and how many bytes the server's token has.
+pub fn sasl_answer(api: &Api, version: i16, body: &[u8]) -> Result<(i16, usize), Unread> {
+    let flexible = api.is_flexible(version);
+    let mut r = Reader::new(body);
+    let error = r.i16()?;
+    r.text(flexible)?;
+    Ok((error, r.count(flexible)? as usize))
 }
 
 /// Where the body of a response begins: behind the length, the correlation id and, in a flexible header, tagged fields.

@@ -224,6 +224,13 @@ impl Seen {
         }
     }
 
+    /// Upstream did not let the client in.
+    pub(crate) fn not_authenticated(&self, client: Option<&Client>) {
+        self.metrics.not_authenticated.inc();
+        let id = client.and_then(|client| client.id.as_deref()).unwrap_or_default();
+        info!(client.id = id, peer = %self.peer, "upstream refused the client's authentication");
+    }
+
     pub(crate) fn client(&self) -> Client {
         lock(&self.client).clone()
     }

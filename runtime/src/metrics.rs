@@ -56,6 +56,7 @@ pub struct Metrics {
     request_duration: HistogramVec,
     unmapped_nodes: IntCounterVec,
     unanswered: IntCounterVec,
+    not_authenticated: IntCounterVec,
     proxy_state: IntGaugeVec,
     startup_duration: Gauge,
     cluster_state: IntGaugeVec,
@@ -170,6 +171,7 @@ impl Metrics {
             own_answers: counter("kroxy_own_answers_total", "Requests that the proxy answered itself, by API.", API),
             request_bytes: counter("kroxy_request_bytes_total", "Bytes of requests that are over, by API.", API),
             response_bytes: counter("kroxy_response_bytes_total", "Bytes of responses, by API.", API),
+            not_authenticated: counter("kroxy_sasl_refused_total", "SASL exchanges that upstream refused.", CLUSTER),
             unanswered: counter(
                 "kroxy_requests_unanswered_total",
                 "Requests in flight on connections that ended, the client's own doing included.",
@@ -195,6 +197,7 @@ impl Metrics {
             bytes_out: self.bytes_out.with_label_values(&[name]),
             unmapped_nodes: self.unmapped_nodes.with_label_values(&[name]),
             unanswered: self.unanswered.with_label_values(&[name]),
+            not_authenticated: self.not_authenticated.with_label_values(&[name]),
             disconnects: Mutex::default(),
             apis: [const { OnceLock::new() }; APIS.len()],
             all: self.clone(),
@@ -263,6 +266,7 @@ pub(crate) struct ClusterMetrics {
     pub(crate) bytes_out: IntCounter,
     pub(crate) unmapped_nodes: IntCounter,
     pub(crate) unanswered: IntCounter,
+    pub(crate) not_authenticated: IntCounter,
     /// By cause: a status shows the counts without asking the registry.
     disconnects: Mutex<BTreeMap<&'static str, u64>>,
     /// By API key; made when an API is first used.

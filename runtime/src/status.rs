@@ -36,14 +36,18 @@ pub(crate) fn fill_traffic(cluster: &ClusterShared, status: &mut ClusterStatus) 
             node.connections += 1;
         }
         let who = connection.client();
-        let entry = clients.entry((who.id.clone(), connection.peer.ip(), who.software.clone())).or_insert_with(|| {
+        let entry = clients.entry((connection.peer.ip(), who.clone())).or_insert_with(|| {
             let (software_name, software_version) =
                 who.software.map_or((None, None), |(name, version)| (Some(name.into()), Some(version.into())));
+            let (principal, sasl_mechanism) =
+                who.principal.map_or((None, None), |p| (p.name.map(Into::into), Some(p.mechanism.to_owned())));
             ClientStatus {
                 client_id: who.id.map_or_else(String::new, Into::into),
                 address: connection.peer.ip().to_string(),
                 software_name,
                 software_version,
+                principal,
+                sasl_mechanism,
                 ..ClientStatus::default()
             }
         });

@@ -128,14 +128,14 @@ impl Relay {
             let frame = &rest[..total.min(rest.len())];
             match wire::produce_acks(api, head.version, frame) {
                 Ok(0) => {
-                    let asked = asked(&head, now);
+                    let asked = Asked::new(&head, now);
                     self.ledger.note_unanswered();
                     self.requests = Requests::StreamingUnanswered { left, asked };
                 }
                 Ok(_) => {}
                 Err(why) => {
                     self.requests = Requests::Head;
-                    return unread(why, &head, frame.len(), total);
+                    return unread(why, &Asked::new(&head, now), frame.len());
                 }
             }
         }
@@ -160,7 +160,6 @@ impl Relay {
             }
             DrainTreatment::Reject(_) => verdict(api, &asked, frame, total),
         };
-        let head = RequestHead::read(frame).expect("its bytes are there");
         match verdict {
             Ok(Verdict::Execute) => Ok(None),
             Ok(Verdict::Answer(answer)) => Ok(Some(self.answer(asked, answer, now, plan))),
@@ -171,15 +170,11 @@ impl Relay {
                         .expect("every API that is rejected has an answer");
                     plan.skip(body.position());
                     self.requests = Requests::TurningAway { asked, naming: Box::new(naming) };
-                    if body_len == 0 {
-                        unread(Unread::Short, &head, total, total).map(Some)
-                    } else {
-                        Ok(Some(Step::Again))
-                    }
+                    if body_len == 0 { unread(Unread::Short, &asked, total).map(Some) } else { Ok(Some(Step::Again)) }
                 }
-                Err(why) => unread(why, &head, frame.len(), total).map(Some),
+                Err(why) => unread(why, &asked, frame.len()).map(Some),
             },
-            Err(why) => unread(why, &head, frame.len(), total).map(Some),
+            Err(why) => unread(why, &asked, frame.len()).map(Some),
         }
     }
 
@@ -253,14 +248,4 @@ fn acknowledges(api: &Api, version: i16, frame: &[u8], total: usize) -> Result<b
         return Ok(true);
     }
     reject::carries_acknowledgements(version, &mut wire::request_body(api, version, frame)?)
-}
-
-fn asked(head: &RequestHead, now: Instant) -> Asked {
-    Asked {
-        key: head.key,
-        version: head.version,
-        correlation_id: head.correlation_id,
-        request_bytes: LENGTH_PREFIX as u64 + u64::from(head.size),
-        since: now,
-    }
 }

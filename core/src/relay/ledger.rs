@@ -3,7 +3,12 @@
 //! Kafka answers in order on one connection. So an answer that the proxy gives itself queues behind the responses that
 //! upstream still owes, and a response that does not match the oldest request means that a frame was lost.
 
-use crate::{api::ApiKey, limits, time::Instant};
+use crate::{
+    api::ApiKey,
+    limits,
+    time::Instant,
+    wire::{LENGTH_PREFIX, RequestHead},
+};
 use bytes::Bytes;
 use std::collections::VecDeque;
 
@@ -20,6 +25,13 @@ pub struct Asked {
     pub request_bytes: u64,
     /// When it was taken from the client: it does not count how long it waited for upstream to be connected.
     pub since: Instant,
+}
+
+impl Asked {
+    pub(super) const fn new(head: &RequestHead, now: Instant) -> Self {
+        let RequestHead { size, key, version, correlation_id } = *head;
+        Self { key, version, correlation_id, request_bytes: LENGTH_PREFIX as u64 + size as u64, since: now }
+    }
 }
 
 /// What a drain answers to a request that upstream takes its time with, so as not to wait for it.

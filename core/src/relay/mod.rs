@@ -38,6 +38,7 @@ use crate::{
     address::HostPort,
     gateway::Gateway,
     limits,
+    sasl::{self, Principal},
     time::{Instant, earliest},
 };
 use core::time::Duration;
@@ -104,12 +105,14 @@ pub enum Event {
 }
 
 /// Who is at the other end, as far as it said.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
 pub struct Client {
     /// `client.id` of the first request.
     pub id: Option<Box<str>>,
     /// `ClientSoftwareName` and `ClientSoftwareVersion` of `ApiVersions` (KIP-511).
     pub software: Option<(Box<str>, Box<str>)>,
+    /// Whom upstream takes it for, once it has authenticated itself.
+    pub principal: Option<Principal>,
 }
 
 #[derive(Debug)]
@@ -150,6 +153,8 @@ pub struct Relay {
     responses: Responses,
     ledger: Ledger,
     client: Option<Box<Client>>,
+    /// The SASL exchange that the client is in, or has been in last.
+    sasl: Option<Box<sasl::Exchange>>,
     last_active: Instant,
 }
 
@@ -163,6 +168,7 @@ impl Relay {
             responses: Responses::Head,
             ledger: Ledger::default(),
             client: None,
+            sasl: None,
             last_active: now,
         }
     }

@@ -24,8 +24,10 @@ pub enum Action {
     Resolve,
     /// Connect there, and say how it went with [`super::Event::Connected`] or [`super::Event::ConnectFailed`].
     Connect(HostPort),
-    /// The client said who it is.
+    /// The client said who it is, or upstream took its word for it.
     Introduced,
+    /// Upstream did not let the client in.
+    NotAuthenticated,
     /// Send FIN to the client behind everything decided so far, and go on reading both legs: what crossed the FIN is
     /// settled like anything else, until the relay ends.
     Finish,

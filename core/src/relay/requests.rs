@@ -12,6 +12,7 @@ use crate::{
     limits,
     reject::Naming,
     rewrite,
+    sasl::{self, Mechanism},
     time::Instant,
     wire::{self, LENGTH_PREFIX, RequestHead, Unread},
 };
@@ -54,11 +55,10 @@ pub(super) enum Tokens {
 }
 
 impl Tokens {
-    fn of(mechanism: &[u8]) -> Self {
-        match mechanism {
-            b"PLAIN" | b"OAUTHBEARER" => Self::Exactly(1),
-            b"SCRAM-SHA-256" | b"SCRAM-SHA-512" => Self::Exactly(2),
-            _ => Self::UntilRequest,
+    const fn of(mechanism: Mechanism) -> Self {
+        match mechanism.client_tokens() {
+            Some(n) => Self::Exactly(n),
+            None => Self::UntilRequest,
         }
     }
 }
@@ -172,22 +172,16 @@ impl Relay {
         };
         let total = LENGTH_PREFIX + head.size as usize;
         let frame = &rest[..total.min(rest.len())];
+        let asked = Asked::new(&head, now);
         if self.client.is_none() {
             match wire::request_client_id(frame) {
                 Ok(id) => self.introduce(id, plan),
-                Err(why) => return unread(why, &head, frame.len(), total),
+                Err(why) => return unread(why, &asked, frame.len()),
             }
         }
         if !self.ledger.has_room() {
             return Ok(Step::Blocked);
         }
-        let asked = Asked {
-            key: head.key,
-            version: head.version,
-            correlation_id: head.correlation_id,
-            request_bytes: total as u64,
-            since: now,
-        };
         if !api.supports(head.version) {
             // A client ahead of us is told our range (KIP-511). Any other API it can only use against our offer.
             return match head.key {
@@ -208,6 +202,10 @@ impl Relay {
                 None => Err(ClientMisbehaved::NotOffered { key: head.key, version: head.version }.into()),
             },
             RequestTreatment::Frame => {
+                if head.size > limits::REQUEST_COLLECT_MAX && head.key == ApiKey::SASL_AUTHENTICATE {
+                    self.sasl = None; // a token too large to be read in passing
+                    return self.relay_request(api, asked, frame, now, plan);
+                }
                 if head.size > limits::REQUEST_COLLECT_MAX {
                     let max = limits::REQUEST_COLLECT_MAX;
                     return Err(ClientMisbehaved::FrameTooLong { size: head.size, max }.into());
@@ -217,17 +215,7 @@ impl Relay {
                 }
                 self.whole_request(api, asked, frame, now, plan)
             }
-            RequestTreatment::Relay => match parked(api, head.version, frame, total) {
-                Ok(parked) => {
-                    if !self.upstream_is_open(now, plan) {
-                        return Ok(Step::Blocked);
-                    }
-                    self.ledger.push(Owed::Response(asked, parked));
-                    self.requests = Requests::Streaming { left: total as u64 };
-                    Ok(Step::Again)
-                }
-                Err(why) => unread(why, &head, frame.len(), total),
-            },
+            RequestTreatment::Relay => self.relay_request(api, asked, frame, now, plan),
             RequestTreatment::Produce => match wire::produce_acks(api, head.version, frame) {
                 Ok(acks) => {
                     if !self.upstream_is_open(now, plan) {
@@ -243,8 +231,31 @@ impl Relay {
                     };
                     Ok(Step::Again)
                 }
-                Err(why) => unread(why, &head, frame.len(), total),
+                Err(why) => unread(why, &asked, frame.len()),
             },
+        }
+    }
+
+    /// Requests that stream.
+    fn relay_request(
+        &mut self,
+        api: &Api,
+        asked: Asked,
+        frame: &[u8],
+        now: Instant,
+        plan: &mut Plan,
+    ) -> Result<Step, Cause> {
+        let total = asked.request_bytes;
+        match parked(api, asked.version, frame, total as usize) {
+            Ok(parked) => {
+                if !self.upstream_is_open(now, plan) {
+                    return Ok(Step::Blocked);
+                }
+                self.ledger.push(Owed::Response(asked, parked));
+                self.requests = Requests::Streaming { left: total };
+                Ok(Step::Again)
+            }
+            Err(why) => unread(why, &asked, frame.len()),
         }
     }
 
@@ -266,13 +277,17 @@ impl Relay {
                 if let (Some((name, version)), Some(client)) = (software, &mut self.client)
                     && client.software.is_none()
                 {
-                    client.software = Some((printable(name), printable(version)));
+                    client.software = Some((wire::printable(name), wire::printable(version)));
                     plan.actions.push(Action::Introduced);
                 }
             }
-            ApiKey::SASL_HANDSHAKE if asked.version == 0 => {
-                let mechanism = wire::sasl_mechanism(api, 0, frame).map_err(|e| unreadable(e.to_string()))?;
-                next = Requests::AwaitingHandshake { tokens: Tokens::of(mechanism) };
+            ApiKey::SASL_HANDSHAKE => {
+                let name = wire::sasl_mechanism(api, asked.version, frame).map_err(|e| unreadable(e.to_string()))?;
+                let mechanism = Mechanism::named(name);
+                self.sasl = Some(Box::new(sasl::Exchange::new(mechanism)));
+                if asked.version == 0 {
+                    next = Requests::AwaitingHandshake { tokens: Tokens::of(mechanism) };
+                }
             }
             ApiKey::DESCRIBE_CLUSTER => {
                 let body = wire::request_body(api, asked.version, frame).map_err(|e| unreadable(e.to_string()))?;
@@ -286,6 +301,11 @@ impl Relay {
         }
         if !self.upstream_is_open(now, plan) {
             return Ok(Step::Blocked);
+        }
+        if asked.key == ApiKey::SASL_AUTHENTICATE
+            && let Some(exchange) = &mut self.sasl
+        {
+            exchange.client_token(wire::sasl_token(api, asked.version, frame).map_err(|e| unreadable(e.to_string()))?);
         }
         self.ledger.push(Owed::Response(asked, Parked::No));
         plan.forward(Leg::Upstream, frame.len());
@@ -317,6 +337,15 @@ impl Relay {
         }
         let then = match tokens {
             Tokens::Exactly(n) => {
+                if size <= limits::REQUEST_COLLECT_MAX {
+                    let total = LENGTH_PREFIX + size as usize;
+                    let Some(token) = rest.get(LENGTH_PREFIX..total) else { return Ok(Step::Want(total)) };
+                    if let Some(exchange) = &mut self.sasl {
+                        exchange.client_token(token);
+                    }
+                } else {
+                    self.sasl = None; // too large to be read in passing
+                }
                 self.ledger.push(Owed::TokenAnswer);
                 Tokens::Exactly(n.saturating_sub(1))
             }
@@ -349,22 +378,14 @@ impl Relay {
     }
 
     fn introduce(&mut self, id: Option<&[u8]>, plan: &mut Plan) {
-        self.client = Some(Box::new(Client { id: id.map(printable), software: None }));
+        self.client = Some(Box::new(Client { id: id.map(wire::printable), ..Client::default() }));
         plan.actions.push(Action::Introduced);
     }
 }
 
-/// What a peer calls itself, fit for a log line: bounded, and without control characters.
-fn printable(name: &[u8]) -> Box<str> {
-    let shown: String = String::from_utf8_lossy(&name[..name.len().min(limits::SHOWN_NAME_MAX)])
-        .chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
-    shown.into_boxed_str()
-}
-
-/// What to do about a head that could not be read from the `seen` bytes of a frame of `total`.
-pub(super) fn unread(why: Unread, head: &RequestHead, seen: usize, total: usize) -> Result<Step, Cause> {
+/// What to do about a head that could not be read from the `seen` bytes of a frame.
+pub(super) fn unread(why: Unread, asked: &Asked, seen: usize) -> Result<Step, Cause> {
+    let total = usize::try_from(asked.request_bytes).expect("a frame's size has 32 bits");
     let why = match why {
         Unread::Short if seen < total && seen < limits::REQUEST_PEEK_MAX => {
             return Ok(Step::Want(want_more(seen, total)));
@@ -373,5 +394,5 @@ pub(super) fn unread(why: Unread, head: &RequestHead, seen: usize, total: usize)
         Unread::Short => "it ends inside its head",
         Unread::Wrong(why) => why,
     };
-    Err(ClientMisbehaved::Unreadable { key: head.key, version: head.version, why: why.to_owned() }.into())
+    Err(ClientMisbehaved::Unreadable { key: asked.key, version: asked.version, why: why.to_owned() }.into())
 }

@@ -1,7 +1,7 @@
 //! From upstream to the client: responses are paired with requests, and addresses in them become the gateway's.
 
 use super::{
-    Exchange, Leg, Plan, Relay, State, Step, UpstreamMisbehaved,
+    Action, Exchange, Leg, Plan, Relay, State, Step, UpstreamMisbehaved,
     cause::Cause,
     ledger::{Asked, Owed},
     part,
@@ -169,9 +169,8 @@ impl Relay {
         }
         let api = Api::find(asked.key).expect("only known APIs enter the ledger");
         let treatment = api.response_treatment(asked.version);
-        let is_handshake = matches!(self.requests, Requests::AwaitingHandshake { .. });
         match treatment {
-            ResponseTreatment::Relay if !(is_handshake && asked.key == ApiKey::SASL_HANDSHAKE) => {
+            ResponseTreatment::Relay if !self.reads_in_passing(asked.key, size) => {
                 self.responses = Responses::Streaming { left: total, total };
                 Ok(Step::Again)
             }
@@ -240,7 +239,10 @@ impl Relay {
                 rewrite::rewrite(asked.key, asked.version, body, gateway, &mut noting, &mut out)
             }
             ResponseTreatment::Relay => {
-                self.handshake_answered(body);
+                match asked.key {
+                    ApiKey::SASL_HANDSHAKE => self.handshake_answered(body),
+                    _ => self.token_answered(api, asked.version, body, plan),
+                }
                 Ok(Rewritten::Unchanged)
             }
         };
@@ -260,6 +262,37 @@ impl Relay {
         Ok(Step::Again)
     }
 
+    /// Whether a response that reaches the client as it is has to be read all the same.
+    fn reads_in_passing(&self, key: ApiKey, size: u32) -> bool {
+        match key {
+            ApiKey::SASL_HANDSHAKE => matches!(self.requests, Requests::AwaitingHandshake { .. }),
+            ApiKey::SASL_AUTHENTICATE => self.sasl.is_some() && size <= limits::REQUEST_COLLECT_MAX,
+            _ => false,
+        }
+    }
+
+    /// Upstream has answered a token: perhaps the client is known now.
+    fn token_answered(&mut self, api: &Api, version: i16, body: &[u8], plan: &mut Plan) {
+        // What cannot be read is the client's to complain about: its own library reads the same.
+        match wire::sasl_answer(api, version, body) {
+            Ok((0, token)) => self.token_accepted(token, plan),
+            Ok((_, _)) => {
+                self.sasl = None; // only another handshake can begin another exchange
+                plan.actions.push(Action::NotAuthenticated);
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn token_accepted(&mut self, answer: usize, plan: &mut Plan) {
+        if let Some(principal) = self.sasl.as_ref().and_then(|exchange| exchange.accepted(answer))
+            && let Some(client) = &mut self.client
+        {
+            client.principal = Some(principal);
+            plan.actions.push(Action::Introduced);
+        }
+    }
+
     /// After a successful `SaslHandshake` v0 the client sends raw tokens.
     fn handshake_answered(&mut self, body: &[u8]) {
         if let Requests::AwaitingHandshake { tokens } = self.requests {
@@ -273,8 +306,10 @@ impl Relay {
     /// The response to the oldest request is decided to its last byte.
     fn answered(&mut self, response_bytes: u64, now: Instant, plan: &mut Plan) {
         self.responses = Responses::Head;
-        if let Some(asked) = self.ledger.pop_answered() {
-            self.settle(Exchange { asked, response_bytes, done: now, own: false }, plan);
+        match self.ledger.pop_answered() {
+            Some(asked) => self.settle(Exchange { asked, response_bytes, done: now, own: false }, plan),
+            // A raw token: upstream answers only those that it accepts.
+            None => self.token_accepted(response_bytes as usize - LENGTH_PREFIX, plan),
         }
         self.release_own_answers(now, plan);
     }

@@ -302,6 +302,7 @@ impl<N: Net> Connection<N> {
                     self.pending = Some(Box::pin(async move { Arrived::Connected(net.connect(&to).await) }));
                 }
                 Action::Introduced => seen.introduce(self.relay.client()),
+                Action::NotAuthenticated => seen.not_authenticated(self.relay.client()),
                 Action::Finish => self.client.finish(),
             }
         }

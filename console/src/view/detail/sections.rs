@@ -251,10 +251,10 @@ pub(super) fn clients(model: &Model, cluster: &ClusterStatus, columns: usize) ->
         lines.push(Line::styled(titles.concat(), style(Tone::Faint)));
     }
     for client in &cluster.clients {
-        let id = if client.client_id.is_empty() { "(no client.id)" } else { &client.client_id };
+        let id = name(client);
         let software = software(client);
         let [id, address, software, conns, flight, bytes_in, bytes_out] = widths.cells([
-            id,
+            &id,
             &client.address,
             &software,
             &format::count(client.connections),
@@ -274,6 +274,12 @@ pub(super) fn clients(model: &Model, cluster: &ClusterStatus, columns: usize) ->
     }
     let remark = "busiest first; bytes of their open connections".to_owned();
     Section { title: "clients", remark, lines }
+}
+
+/// What a client calls itself, and whom upstream takes it for.
+fn name(client: &ClientStatus) -> String {
+    let id = if client.client_id.is_empty() { "(no client.id)" } else { &client.client_id };
+    client.principal.as_ref().map_or_else(|| id.to_owned(), |principal| format!("{id} as {principal}"))
 }
 
 fn software(client: &ClientStatus) -> String {
@@ -301,7 +307,7 @@ impl ClientColumns {
             |of: fn(&ClientStatus) -> usize, title: usize| clients.iter().map(of).max().unwrap_or(0).max(title);
         let address = longest(|c| c.address.len(), 7).min(39);
         let software = longest(|c| software(c).chars().count(), 8).min(28);
-        let id = longest(|c| crate::view::text::width(&c.client_id), 14).min(40);
+        let id = longest(|c| crate::view::text::width(&name(c)), 14).min(40);
         let mut room = columns.saturating_sub(Self::FIGURES + 2);
         // Whoever wants less than a third gets it; the rest is shared.
         let mut wanted = [("id", id), ("address", address), ("software", software)];

@@ -1,6 +1,6 @@
 //! SASL exchanges pass: with headers (`SaslHandshake` v1) and as raw tokens (v0).
 
-use super::{Pair, frames::*, spec};
+use super::{Action, Pair, frames::*, spec};
 use crate::api::ApiKey;
 use kafka_protocol::{
     messages::{SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse},
@@ -87,4 +87,64 @@ fn a_token_has_a_limit() {
     p.upstream(&handshake_answer(1, 0)).expect_client(&handshake_answer(1, 0));
     p.client(&u32::MAX.to_be_bytes());
     p.expect_closed("client_misbehaved");
+}
+
+/// One `SaslAuthenticate` there and back.
+fn authenticate(p: &mut Pair, version: i16, id: i32, token: &[u8], answer: &SaslAuthenticateResponse) {
+    let token = SaslAuthenticateRequest::default().with_auth_bytes(token.to_vec().into());
+    let token = request(ApiKey::SASL_AUTHENTICATE, version, id, &token);
+    let answer = response(ApiKey::SASL_AUTHENTICATE, version, id, answer);
+    p.client(&token).expect_upstream(&token);
+    p.upstream(&answer).expect_client(&answer);
+}
+
+fn principal(p: &Pair) -> Option<(Option<String>, &'static str)> {
+    let principal = p.relay.client()?.principal.clone()?;
+    Some((principal.name.map(Into::into), principal.mechanism))
+}
+
+#[test]
+fn a_client_is_known_once_upstream_has_accepted_it() {
+    let mut p = Pair::open(spec(), &handshake(1, 1, "PLAIN"));
+    p.upstream(&handshake_answer(1, 0)).expect_client(&handshake_answer(1, 0));
+    let refused = SaslAuthenticateResponse::default().with_error_code(58);
+    authenticate(&mut p, 2, 2, b"\0mallory\0guess", &refused);
+    assert_eq!(principal(&p), None);
+    p.expect_action(&Action::NotAuthenticated);
+    authenticate(&mut p, 2, 3, b"\0alice\0secret", &SaslAuthenticateResponse::default());
+    assert_eq!(principal(&p), None, "an exchange begins with a handshake");
+
+    // Another try, and later a re-authentication (KIP-368), begin with a handshake.
+    for (version, id, user, token) in [(0, 10, "alice", &b"\0alice\0secret"[..]), (2, 20, "bob", b"\0bob\0secret")] {
+        p.client(&handshake(1, id, "PLAIN")).expect_upstream(&handshake(1, id, "PLAIN"));
+        p.upstream(&handshake_answer(id, 0)).expect_client(&handshake_answer(id, 0));
+        authenticate(&mut p, version, id + 1, token, &SaslAuthenticateResponse::default());
+        assert_eq!(principal(&p), Some((Some(user.to_owned()), "PLAIN")));
+    }
+}
+
+#[test]
+fn a_client_is_known_by_its_raw_tokens_too() {
+    let mut p = Pair::open(spec(), &handshake(0, 1, "SCRAM-SHA-256"));
+    p.upstream(&handshake_answer(1, 0)).expect_client(&handshake_answer(1, 0));
+    for (token, answer) in
+        [(&b"n,,n=alice,r=x"[..], &b"r=xy,s=c2FsdA==,i=4096"[..]), (b"c=biws,r=xy,p=cA==", b"v=dg==")]
+    {
+        assert_eq!(principal(&p), None);
+        p.client(&framed(token)).expect_upstream(&framed(token));
+        p.upstream(&framed(answer)).expect_client(&framed(answer));
+    }
+    assert_eq!(principal(&p), Some((Some("alice".to_owned()), "SCRAM-SHA-256")));
+}
+
+#[test]
+fn a_token_too_large_to_be_read_in_passing_passes() {
+    let mut p = Pair::open(spec(), &handshake(1, 1, "OAUTHBEARER"));
+    p.upstream(&handshake_answer(1, 0)).expect_client(&handshake_answer(1, 0));
+    let token = SaslAuthenticateRequest::default().with_auth_bytes(vec![b'x'; 100_000].into());
+    let token = request(ApiKey::SASL_AUTHENTICATE, 2, 2, &token);
+    let answer = response(ApiKey::SASL_AUTHENTICATE, 2, 2, &SaslAuthenticateResponse::default());
+    p.client(&token).expect_upstream(&token);
+    p.upstream(&answer).expect_client(&answer);
+    assert_eq!(principal(&p), None);
 }
