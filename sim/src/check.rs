@@ -1,6 +1,7 @@
 //! Judges a run by what the brokers have and what the clients saw. Nothing of kroxy is asked.
 
 use crate::{
+    findings::{Checker, Finding},
     history::{History, Outcome, Sent},
     hosts::brokers::Truth,
     plan::Plan,
@@ -13,9 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 const TOLD: usize = 3;
 
 /// What is wrong.
-pub(crate) fn judge(plan: &Plan, truths: &[Truth], history: &History) -> Vec<String> {
+pub(crate) fn judge(plan: &Plan, truths: &[Truth], history: &History) -> Vec<Finding> {
     let sent = history.all_sent();
-    let mut wrong = Findings::default();
+    let mut wrong = Wrong::default();
     let mut found = BTreeSet::new();
     for (cluster, truth) in (0..).zip(truths) {
         logs(cluster, truth, &sent, &mut found, &mut wrong);
@@ -26,59 +27,76 @@ pub(crate) fn judge(plan: &Plan, truths: &[Truth], history: &History) -> Vec<Str
     for (value, sent) in &sent {
         let name = || format!("{} ({:?})", name(value), sent.place);
         if sent.outcome == Outcome::Ok && !found.contains(value) {
-            wrong.note("acknowledged and in no log", name());
+            wrong.note(Checker::Logs, "acknowledged and in no log", name());
         }
         if sent.outcome == Outcome::Failed && found.contains(value) {
-            wrong.note("refused, and in a log all the same", name());
+            wrong.note(Checker::Logs, "refused, and in a log all the same", name());
         }
         if plan.faults.is_empty() && !found.contains(value) {
-            wrong.note("nothing went wrong, and it is in no log", name());
+            wrong.note(Checker::Logs, "nothing went wrong, and it is in no log", name());
         }
     }
     if plan.faults.is_empty() && history.redelivered() > 0 {
-        wrong.note("nothing went wrong, and consumers got records again", history.redelivered().to_string());
+        wrong.note(
+            Checker::Consumers,
+            "nothing went wrong, and consumers got records again",
+            history.redelivered().to_string(),
+        );
     }
-    wrong.into_lines()
+    wrong.into_findings()
 }
 
 /// Every record in a log was sent there, by a client of this cluster, once, and in the sender's order.
-fn logs(cluster: u8, truth: &Truth, sent: &BTreeMap<Bytes, Sent>, found: &mut BTreeSet<Bytes>, wrong: &mut Findings) {
+fn logs(cluster: u8, truth: &Truth, sent: &BTreeMap<Bytes, Sent>, found: &mut BTreeSet<Bytes>, wrong: &mut Wrong) {
     for ((topic, partition), records) in &truth.records {
         let mut last: BTreeMap<&str, u64> = BTreeMap::new();
         for record in records {
             let value = record.value.clone().unwrap_or_default();
             let at = format!("{} at offset {} of {topic}-{partition}", name(&value), record.offset);
             let Some(sent) = sent.get(&value) else {
-                wrong.note("in a log, and nobody sent it", at);
+                wrong.note(Checker::Logs, "in a log, and nobody sent it", at);
                 continue;
             };
             if sent.place.0 != cluster || sent.place.1 != topic || sent.place.2 != *partition {
-                wrong.note("in another log than it was sent to", format!("{at}, sent to {:?}", sent.place));
+                wrong.note(
+                    Checker::Logs,
+                    "in another log than it was sent to",
+                    format!("{at}, sent to {:?}", sent.place),
+                );
             }
             if !found.insert(value.clone()) {
-                wrong.note("in a log twice", at);
+                wrong.note(Checker::Logs, "in a log twice", at);
                 continue;
             }
             if last.insert(&sent.by, sent.sequence).is_some_and(|before| before > sent.sequence) {
-                wrong.note("behind a later record of the same sender", at);
+                wrong.note(Checker::Logs, "behind a later record of the same sender", at);
             }
         }
     }
 }
 
 /// Consumers were handed what is in the log, all of it, and committed that.
-fn consumers(cluster: u8, truth: &Truth, history: &History, wrong: &mut Findings) {
+fn consumers(cluster: u8, truth: &Truth, history: &History, wrong: &mut Wrong) {
     for ((topic, partition), records) in truth.records.iter().filter(|((topic, _), _)| topic == topology::ORDERS) {
         let consumed = history.consumed_of((cluster, topology::ORDERS, *partition));
         for record in records {
             match consumed.get(&record.offset) {
-                None => wrong.note("handed to no consumer", format!("offset {} of {topic}-{partition}", record.offset)),
+                None => wrong.note(
+                    Checker::Consumers,
+                    "handed to no consumer",
+                    format!("offset {} of {topic}-{partition}", record.offset),
+                ),
                 Some(value) if Some(value) == record.value.as_ref() => {}
-                Some(value) => wrong.note("handed over differently", format!("{} of {topic}-{partition}", name(value))),
+                Some(value) => wrong.note(
+                    Checker::Consumers,
+                    "handed over differently",
+                    format!("{} of {topic}-{partition}", name(value)),
+                ),
             }
         }
         if consumed.len() > records.len() {
             wrong.note(
+                Checker::Consumers,
                 "handed over and in no log",
                 format!("{} of {topic}-{partition}", consumed.len() - records.len()),
             );
@@ -87,7 +105,11 @@ fn consumers(cluster: u8, truth: &Truth, history: &History, wrong: &mut Findings
         let committed = truth.committed.iter().find(|c| c.topic == *topic && c.partition == *partition);
         let committed = committed.map_or(0, |c| c.offset);
         if committed != end {
-            wrong.note("not committed to its end", format!("{topic}-{partition}: {committed} of {end}"));
+            wrong.note(
+                Checker::Consumers,
+                "not committed to its end",
+                format!("{topic}-{partition}: {committed} of {end}"),
+            );
         }
     }
 }
@@ -99,20 +121,21 @@ fn name(value: &[u8]) -> String {
 }
 
 #[derive(Default)]
-struct Findings(BTreeMap<&'static str, Vec<String>>);
+struct Wrong(BTreeMap<(Checker, &'static str), Vec<String>>);
 
-impl Findings {
-    fn note(&mut self, kind: &'static str, what: String) {
-        self.0.entry(kind).or_default().push(what);
+impl Wrong {
+    fn note(&mut self, checker: Checker, kind: &'static str, what: String) {
+        self.0.entry((checker, kind)).or_default().push(what);
     }
 
-    fn into_lines(self) -> Vec<String> {
-        let lines = self.0.into_iter().flat_map(|(kind, all)| {
+    fn into_findings(self) -> Vec<Finding> {
+        let findings = self.0.into_iter().flat_map(|((checker, kind), all)| {
             let more = all.len().saturating_sub(TOLD);
             let told = all.into_iter().take(TOLD).map(move |what| format!("{kind}: {what}"));
-            told.chain((more > 0).then(|| format!("{kind}: {more} more")))
+            let told = told.chain((more > 0).then(|| format!("{kind}: {more} more")));
+            told.map(move |what| Finding::new(checker, what))
         });
-        lines.collect()
+        findings.collect()
     }
 }
 
@@ -133,7 +156,7 @@ mod tests {
         Truth { records: BTreeMap::from([((topology::READINGS.to_owned(), 0), records)]), ..Truth::default() }
     }
 
-    fn judged(outcomes: &[Outcome], log_of: &[usize]) -> Vec<String> {
+    fn judged(outcomes: &[Outcome], log_of: &[usize]) -> Vec<Finding> {
         let history = History::default();
         let values: Vec<Bytes> = (0..).take(outcomes.len()).map(|n| value("p", 0, n, 50)).collect();
         for ((sequence, outcome), record) in (0..).zip(outcomes).zip(&values) {
@@ -149,15 +172,15 @@ mod tests {
     #[test]
     fn what_is_as_it_should_be_is_not_found() {
         use Outcome::{Failed, Indefinite, Ok};
-        assert_eq!(judged(&[Ok, Failed, Indefinite, Indefinite, Ok], &[0, 3, 4]), Vec::<String>::new());
+        assert_eq!(judged(&[Ok, Failed, Indefinite, Indefinite, Ok], &[0, 3, 4]), []);
     }
 
     #[test]
     fn every_kind_of_wrong_is_found() {
         use Outcome::{Failed, Ok};
-        assert!(judged(&[Ok, Ok], &[0])[0].contains("acknowledged and in no log"));
-        assert!(judged(&[Ok, Failed], &[0, 1])[0].contains("refused, and in a log"));
-        assert!(judged(&[Ok, Ok], &[0, 1, 1])[0].contains("in a log twice"));
-        assert!(judged(&[Ok, Ok], &[1, 0])[0].contains("behind a later record"));
+        assert!(judged(&[Ok, Ok], &[0])[0].what.contains("acknowledged and in no log"));
+        assert!(judged(&[Ok, Failed], &[0, 1])[0].what.contains("refused, and in a log"));
+        assert!(judged(&[Ok, Ok], &[0, 1, 1])[0].what.contains("in a log twice"));
+        assert!(judged(&[Ok, Ok], &[1, 0])[0].what.contains("behind a later record"));
     }
 }

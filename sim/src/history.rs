@@ -1,6 +1,9 @@
 //! What clients did and what became of it, as they saw it.
 
-use crate::{limits, lock};
+use crate::{
+    findings::{Checker, Findings},
+    limits, lock,
+};
 use bytes::Bytes;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -37,7 +40,10 @@ pub(crate) struct Sent {
 
 /// Everything that clients have done. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct History(Arc<Mutex<Deeds>>);
+pub(crate) struct History {
+    deeds: Arc<Mutex<Deeds>>,
+    findings: Findings,
+}
 
 #[derive(Debug, Default)]
 struct Deeds {
@@ -46,20 +52,23 @@ struct Deeds {
     consumed: BTreeMap<Place, BTreeMap<i64, Bytes>>,
     redelivered: u64,
     busy: BTreeSet<String>,
-    wrong: BTreeSet<String>,
 }
 
 impl History {
+    pub(crate) fn new(findings: Findings) -> Self {
+        Self { deeds: Arc::default(), findings }
+    }
+
     /// A record was handed over to be sent.
     pub(crate) fn sent(&self, value: Bytes, place: Place, by: &str, sequence: u64) {
         let (at, took) = (now(), Duration::ZERO);
         let sent = Sent { place, by: by.to_owned(), sequence, outcome: Outcome::Indefinite, at, took };
-        lock(&self.0).sent.insert(value, sent);
+        lock(&self.deeds).sent.insert(value, sent);
     }
 
     /// It is known what became of a record.
     pub(crate) fn settled(&self, value: &Bytes, outcome: Outcome) {
-        if let Some(sent) = lock(&self.0).sent.get_mut(value) {
+        if let Some(sent) = lock(&self.deeds).sent.get_mut(value) {
             sent.outcome = outcome;
             sent.took = now().saturating_sub(sent.at);
         }
@@ -67,19 +76,20 @@ impl History {
 
     /// A consumer was handed a record.
     pub(crate) fn consumed(&self, place: Place, offset: i64, value: Bytes) {
-        let mut deeds = lock(&self.0);
+        let mut deeds = lock(&self.deeds);
         match deeds.consumed.entry(place).or_default().insert(offset, value.clone()) {
             None => {}
             Some(before) if before == value => deeds.redelivered += 1,
             Some(_) => {
-                deeds.wrong.insert(format!("{place:?} was read twice at offset {offset}, with different records"));
+                let what = format!("{place:?} was read twice at offset {offset}, with different records");
+                self.findings.note(Checker::Consumers, what);
             }
         }
     }
 
     /// A client is at work, or has done all that it was to do.
     pub(crate) fn busy(&self, who: &str, is_busy: bool) {
-        let mut deeds = lock(&self.0);
+        let mut deeds = lock(&self.deeds);
         if is_busy {
             deeds.busy.insert(who.to_owned());
         } else {
@@ -89,38 +99,34 @@ impl History {
 
     /// Who is still at work.
     pub(crate) fn who_is_busy(&self) -> Vec<String> {
-        lock(&self.0).busy.iter().cloned().collect()
+        lock(&self.deeds).busy.iter().cloned().collect()
     }
 
     /// Something was seen that must not be.
-    pub(crate) fn accuse(&self, what: String) {
-        lock(&self.0).wrong.insert(what);
-    }
-
-    pub(crate) fn accusations(&self) -> Vec<String> {
-        lock(&self.0).wrong.iter().cloned().collect()
+    pub(crate) fn accuse(&self, checker: Checker, what: String) {
+        self.findings.note(checker, what);
     }
 
     /// Offsets of a place that consumers were handed.
     pub(crate) fn consumed_of(&self, place: Place) -> BTreeMap<i64, Bytes> {
-        lock(&self.0).consumed.get(&place).cloned().unwrap_or_default()
+        lock(&self.deeds).consumed.get(&place).cloned().unwrap_or_default()
     }
 
     /// How many of the offsets up to `end` were not handed to any consumer.
     pub(crate) fn unread(&self, place: Place, end: i64) -> i64 {
-        let deeds = lock(&self.0);
+        let deeds = lock(&self.deeds);
         let read = deeds.consumed.get(&place).map_or(0, |read| read.range(..end).count());
         end - i64::try_from(read).unwrap_or(i64::MAX)
     }
 
     /// Records that consumers were handed again.
     pub(crate) fn redelivered(&self) -> u64 {
-        lock(&self.0).redelivered
+        lock(&self.deeds).redelivered
     }
 
     /// All records, by value.
     pub(crate) fn all_sent(&self) -> BTreeMap<Bytes, Sent> {
-        lock(&self.0).sent.clone()
+        lock(&self.deeds).sent.clone()
     }
 }
 

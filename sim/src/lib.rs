@@ -9,6 +9,7 @@ mod check;
 mod clients;
 mod dice;
 pub mod draw;
+pub mod findings;
 mod history;
 mod hosts;
 pub mod journal;

@@ -1,6 +1,7 @@
 //! What came of a run.
 
 use crate::{
+    findings::Finding,
     history::{History, Outcome},
     hosts::proxy::Seen,
     journal::Journal,
@@ -8,15 +9,20 @@ use crate::{
     plan::{Change, Plan},
 };
 use kroxy_core::status::{ClusterState, ReloadOutcome};
-use std::{collections::BTreeMap, fmt, time::Duration};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 /// What came of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// What is wrong; empty if nothing is.
-    pub violations: Vec<String>,
+    pub violations: Vec<Finding>,
     /// Faults by kind.
-    pub faults: BTreeMap<&'static str, usize>,
+    pub faults: BTreeMap<String, usize>,
     /// Records acknowledged, refused, and of unknown fate.
     pub operations: (usize, usize, usize),
     /// Records that consumers got more than once.
@@ -35,6 +41,8 @@ pub struct Report {
     pub lives: Vec<Result<(), String>>,
     /// By client: the longest that an acknowledged record took, and how many were acknowledged.
     pub slowest: BTreeMap<String, (Duration, usize)>,
+    /// Places in kroxy's life that the run came by.
+    pub marks: BTreeSet<String>,
     /// Lines of the journal, and a digest over them.
     pub journal: (u64, u64),
     /// The journal's last lines, without reads and writes.
@@ -44,7 +52,7 @@ pub struct Report {
 impl Report {
     pub(crate) fn new(
         plan: &Plan,
-        violations: Vec<String>,
+        violations: Vec<Finding>,
         simulated: Duration,
         seen: Seen,
         history: &History,
@@ -52,7 +60,7 @@ impl Report {
         journal: &Journal,
     ) -> Self {
         let mut faults = BTreeMap::new();
-        plan.faults.iter().for_each(|timed| *faults.entry(timed.fault.kind()).or_default() += 1);
+        plan.faults.iter().for_each(|timed| *faults.entry(timed.fault.kind().to_owned()).or_default() += 1);
         let mut operations = (0, 0, 0);
         let mut slowest: BTreeMap<String, (Duration, usize)> = BTreeMap::new();
         for sent in history.all_sent().into_values() {
@@ -78,6 +86,7 @@ impl Report {
             transitions: seen.transitions,
             reloads: seen.reloads,
             lives: seen.lives,
+            marks: seen.marks,
             slowest,
             journal: journal.digest(),
             tail: journal.tail(),

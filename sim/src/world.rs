@@ -9,6 +9,7 @@
 use crate::{
     NotDeterministic, check,
     clients::{Clients, Phase},
+    findings::{Checker, Finding, Findings},
     history::History,
     hosts::{
         Surroundings,
@@ -50,14 +51,6 @@ struct World<'a> {
     moves: BTreeMap<(u8, u8), u32>,
 }
 
-/// Why a world ended early.
-enum Ended {
-    /// A host's software has failed.
-    Failed(String),
-    /// Something did not come about in time.
-    TooLate(String),
-}
-
 /// Plays a plan and judges what came of it.
 ///
 /// # Errors
@@ -65,10 +58,12 @@ enum Ended {
 pub fn run(plan: &Plan, journal: &Journal) -> Result<Report, NotDeterministic> {
     crate::may_run()?;
     let seen = Arc::new(Mutex::new(Seen::default()));
-    let history = History::default();
+    let findings = Findings::default();
+    let history = History::new(findings.clone());
     let around = Surroundings {
-        wires: Wires::new(plan.seed, plan.weather, journal.clone()),
+        wires: Wires::new(plan.seed, plan.weather, journal.clone(), findings.clone()),
         journal: journal.clone(),
+        findings: findings.clone(),
         seed: plan.seed,
         wrong_by_ms: Arc::default(),
     };
@@ -81,11 +76,11 @@ pub fn run(plan: &Plan, journal: &Journal) -> Result<Report, NotDeterministic> {
         let truths: Vec<Truth> = world.brokers.iter().map(|brokers| lock(&brokers.truth).clone()).collect();
         (ended, truths)
     }));
-    let mut violations = [history.accusations(), around.wires.accusations(), lock(&seen).wrong.clone()].concat();
+    let mut violations = findings.all();
     match played {
         Ok((Ok(()), truths)) => violations.extend(check::judge(plan, &truths, &history)),
-        Ok((Err(Ended::Failed(why) | Ended::TooLate(why)), _)) => violations.push(why),
-        Err(panic) => violations.push(format!("panic: {}", panic_text(panic.as_ref()))),
+        Ok((Err(found), _)) => violations.push(found),
+        Err(panic) => violations.push(Finding::new(Checker::Panics, panic_text(panic.as_ref()))),
     }
     let seen = lock(&seen).clone();
     Ok(Report::new(plan, violations, elapsed, seen, &history, &around.wires, journal))
@@ -164,7 +159,7 @@ impl<'a> World<'a> {
         }
     }
 
-    fn play(&mut self) -> Result<(), Ended> {
+    fn play(&mut self) -> Result<(), Finding> {
         let mut timeline = timeline::of(self.plan);
         while self.now_ms() < self.plan.heal_at_ms {
             while let Some(next) = timeline.first_entry()
@@ -188,22 +183,27 @@ impl<'a> World<'a> {
         u64::try_from(self.sim.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn step(&mut self) -> Result<bool, Ended> {
+    fn step(&mut self) -> Result<bool, Finding> {
         let now = self.sim.elapsed();
         self.around.journal.set_now(now);
         if now.as_millis().is_multiple_of(u128::from(LOOK_MS)) {
             self.around.wires.reset_orphans(now);
         }
-        self.sim.step().map_err(|e| Ended::Failed(format!("a host has failed: {e}")))
+        self.sim.step().map_err(|e| Finding::new(Checker::Panics, format!("a host has failed: {e}")))
     }
 
     /// Steps until something holds, looking now and then, or until that is too late.
-    fn until(&mut self, within: Duration, mut holds: impl FnMut(&mut Self) -> Result<(), String>) -> Result<(), Ended> {
+    fn until(
+        &mut self,
+        within: Duration,
+        checker: Checker,
+        mut holds: impl FnMut(&mut Self) -> Result<(), String>,
+    ) -> Result<(), Finding> {
         let give_up = self.sim.elapsed() + within;
         loop {
             let Err(missing) = holds(self) else { return Ok(()) };
             if self.sim.elapsed() >= give_up {
-                return Err(Ended::TooLate(format!("not within {within:?}: {missing}")));
+                return Err(Finding::new(checker, format!("not within {within:?}: {missing}")));
             }
             for _ in 0..LOOK_MS {
                 self.step()?;
@@ -332,9 +332,9 @@ impl<'a> World<'a> {
     }
 
     /// Producers finish, consumers catch up, everybody leaves.
-    fn progress(&mut self) -> Result<(), Ended> {
+    fn progress(&mut self) -> Result<(), Finding> {
         let mut next_retry = limits::DRAIN * 2 + self.sim.elapsed();
-        self.until(limits::PROGRESS, |world| {
+        self.until(limits::PROGRESS, Checker::Progress, |world| {
             if world.sim.elapsed() >= next_retry {
                 world.retry_drained();
                 next_retry += limits::DRAIN * 2;
@@ -345,13 +345,13 @@ impl<'a> World<'a> {
         })?;
         self.tell_the_truth()?;
         if self.plan.load.consumers > 0 {
-            self.until(limits::PROGRESS, |world| {
+            self.until(limits::PROGRESS, Checker::Progress, |world| {
                 let unread: i64 = world.ends().into_iter().map(|(place, end)| world.history.unread(place, end)).sum();
                 if unread == 0 { Ok(()) } else { Err(format!("{unread} records were handed to no consumer")) }
             })?;
         }
         self.phase.send_replace(Phase::Leave);
-        self.until(limits::PROGRESS, |world| {
+        self.until(limits::PROGRESS, Checker::Progress, |world| {
             let busy = world.history.who_is_busy();
             if busy.is_empty() { Ok(()) } else { Err(format!("does not leave: {}", busy.join(", "))) }
         })
@@ -369,18 +369,18 @@ impl<'a> World<'a> {
         places.collect()
     }
 
-    fn tell_the_truth(&mut self) -> Result<(), Ended> {
+    fn tell_the_truth(&mut self) -> Result<(), Finding> {
         let before: Vec<u64> = self.brokers.iter().map(|brokers| lock(&brokers.truth).told).collect();
         self.brokers.iter().for_each(|brokers| brokers.orders.send(brokers::Order::Tell));
-        self.until(limits::QUIET, |world| {
+        self.until(limits::QUIET, Checker::Progress, |world| {
             let told = world.brokers.iter().zip(&before).all(|(brokers, before)| lock(&brokers.truth).told > *before);
             if told { Ok(()) } else { Err("the brokers do not tell what they have".to_owned()) }
         })
     }
 
     /// The proxy holds nothing for clients that are gone.
-    fn quiet(&mut self) -> Result<(), Ended> {
-        self.until(limits::QUIET, |world| {
+    fn quiet(&mut self) -> Result<(), Finding> {
+        self.until(limits::QUIET, Checker::Leaks, |world| {
             let seen = lock(&world.proxy.seen);
             let left: Vec<String> = seen
                 .clusters
@@ -397,20 +397,21 @@ impl<'a> World<'a> {
     }
 
     /// The proxy stops, and leaves nothing open.
-    fn stop(&mut self) -> Result<(), Ended> {
+    fn stop(&mut self) -> Result<(), Finding> {
         self.proxy.orders.send(proxy::Order::Shutdown);
-        self.until(limits::DRAIN + limits::STOP, |world| {
+        self.until(limits::DRAIN + limits::STOP, Checker::Ending, |world| {
             let seen = lock(&world.proxy.seen);
             if seen.running { Err(format!("the proxy is {}", seen.state)) } else { Ok(()) }
         })?;
         if let Some(Err(why)) = lock(&self.proxy.seen).lives.last() {
-            return Err(Ended::Failed(format!("the proxy ended with: {why}")));
+            return Err(Finding::new(Checker::Ending, format!("the proxy ended with: {why}")));
         }
         let (streams, ports) = self.around.wires.left(topology::PROXY);
         if streams > 0 || !ports.is_empty() {
-            return Err(Ended::Failed(format!("the proxy has left {streams} streams open and listens on {ports:?}")));
+            let what = format!("the proxy has left {streams} streams open and listens on {ports:?}");
+            return Err(Finding::new(Checker::Leaks, what));
         }
-        self.until(limits::QUIET, |world| {
+        self.until(limits::QUIET, Checker::Leaks, |world| {
             world.brokers.iter().for_each(|brokers| brokers.orders.send(brokers::Order::Tell));
             let left: usize = world.brokers.iter().map(|brokers| lock(&brokers.truth).connections).sum();
             if left == 0 { Ok(()) } else { Err(format!("the brokers still have {left} connections of it")) }

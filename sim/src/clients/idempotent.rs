@@ -2,6 +2,7 @@
 
 use super::{Client, Phase, bootstrap, reaches};
 use crate::{
+    findings::Checker,
     history::{Outcome, value},
     limits, topology,
 };
@@ -25,7 +26,7 @@ pub(super) async fn run(mut me: Client) {
         match ended {
             Ok(()) => break,
             // With an id of its own the next one goes on with new records; those in flight are never sent again.
-            Err(e) => me.history.accuse(format!("{} has given up: {e}", me.name)),
+            Err(e) => me.history.accuse(Checker::Progress, format!("{} has given up: {e}", me.name)),
         }
         if me.is_finishing() {
             break;
@@ -72,7 +73,8 @@ async fn produce(
     me.note(format_args!("{count} of {} acknowledged: {ended:?}", handed.len()));
     if ended.is_ok() {
         if count != handed.len() as u64 {
-            me.history.accuse(format!("{}: {count} records acknowledged and {} sent", me.name, handed.len()));
+            me.history
+                .accuse(Checker::Logs, format!("{}: {count} records acknowledged and {} sent", me.name, handed.len()));
         }
         handed.iter().for_each(|record| me.history.settled(record, Outcome::Ok));
     }

@@ -3,7 +3,7 @@
 pub(crate) mod brokers;
 pub(crate) mod proxy;
 
-use crate::{journal::Journal, limits, net::Wires};
+use crate::{findings::Findings, journal::Journal, limits, net::Wires};
 use runtime::clock::Clock;
 use std::{
     sync::{
@@ -18,6 +18,7 @@ use std::{
 pub(crate) struct Surroundings {
     pub(crate) wires: Wires,
     pub(crate) journal: Journal,
+    pub(crate) findings: Findings,
     pub(crate) seed: u64,
     /// ms by which the time of day is wrong.
     pub(crate) wrong_by_ms: Arc<AtomicI64>,

@@ -2,6 +2,7 @@
 
 use super::Surroundings;
 use crate::{
+    findings::Checker,
     limits, lock,
     mailbox::Mailbox,
     net::{Role, SimListener, SimNet},
@@ -18,7 +19,7 @@ use runtime::{
     proxy::{Proxy, Source},
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
     time::Duration,
@@ -60,7 +61,8 @@ pub(crate) struct Seen {
     pub(crate) reloads: Vec<(Change, ReloadOutcome)>,
     /// How lives ended.
     pub(crate) lives: Vec<Result<(), String>>,
-    pub(crate) wrong: Vec<String>,
+    /// Places in kroxy's life that it came by: edges, outcomes, causes.
+    pub(crate) marks: BTreeSet<String>,
 }
 
 /// The proxy, as the world sees it.
@@ -153,15 +155,23 @@ impl ProxyHost {
                 let to = transition.to;
                 self.note(format_args!("{virtual_cluster} is {to}"));
                 let from = states.insert(virtual_cluster.clone(), to);
-                let mut seen = lock(&self.seen);
                 if !has_edge(from, to) {
-                    seen.wrong.push(format!("{virtual_cluster} went from {from:?} to {to}, which is no edge"));
+                    let what = format!("{virtual_cluster} went from {from:?} to {to}, which is no edge");
+                    self.around.findings.note(Checker::States, what);
                 }
+                let mut seen = lock(&self.seen);
                 let at = turmoil::sim_elapsed().unwrap_or_default();
+                seen.marks.insert(format!(
+                    "edge {} → {to}",
+                    from.map_or_else(|| "(new)".to_owned(), |from| from.to_string())
+                ));
                 seen.transitions.push((at, virtual_cluster.clone(), to));
             }
             EventKind::ProxyTransition { transition } => self.note(format_args!("proxy is {}", transition.to)),
-            EventKind::Reload { report } => self.note(format_args!("reload {}", report.outcome)),
+            EventKind::Reload { report } => {
+                self.note(format_args!("reload {}", report.outcome));
+                lock(&self.seen).marks.insert(format!("reload {}", report.outcome));
+            }
             EventKind::Disconnects { .. } | EventKind::Log { .. } | EventKind::Unknown => {}
         }
     }
@@ -170,6 +180,8 @@ impl ProxyHost {
         let status = proxy.status();
         let mut seen = lock(&self.seen);
         seen.state = status.proxy.state;
+        let causes = status.virtual_clusters.iter().flat_map(|cluster| cluster.disconnects.keys());
+        seen.marks.extend(causes.map(|cause| format!("disconnect {cause}")));
         let clusters = status.virtual_clusters.into_iter();
         seen.clusters = clusters.map(|c| (c.name, (c.state, c.connections, c.in_flight))).collect();
     }

@@ -1,7 +1,7 @@
 //! Looks over a client's shoulder: what it receives must answer what it has sent, and name no upstream server.
 
 use super::frames::Frames;
-use crate::topology;
+use crate::{findings::Checker, topology};
 use std::collections::VecDeque;
 
 /// The API whose requests may go unanswered.
@@ -42,8 +42,9 @@ impl Watch {
     }
 
     /// Takes what was received; says what is wrong with it.
-    pub(super) fn received(&mut self, bytes: &[u8]) -> Option<String> {
-        self.leaked(bytes).or_else(|| self.unfit(bytes))
+    pub(super) fn received(&mut self, bytes: &[u8]) -> Option<(Checker, String)> {
+        let leaked = self.leaked(bytes).map(|what| (Checker::Addresses, what));
+        leaked.or_else(|| self.unfit(bytes).map(|what| (Checker::Answers, what)))
     }
 
     /// Whether an end of the stream now would cut an answer.

@@ -2,6 +2,7 @@
 
 use crate::{
     dice::Dice,
+    findings::{Checker, Findings},
     journal::Journal,
     lock,
     plan::{Weather, Wrong},
@@ -23,6 +24,7 @@ const ORPHAN: Duration = Duration::from_millis(100);
 pub(crate) struct Wires {
     pub(crate) journal: Journal,
     pub(crate) weather: Weather,
+    findings: Findings,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -38,7 +40,6 @@ struct Shared {
     open: BTreeMap<String, u64>,
     opened: u64,
     cut: u64,
-    wrong: BTreeSet<String>,
 }
 
 /// An end of a connection.
@@ -126,7 +127,7 @@ impl Wire {
 }
 
 impl Wires {
-    pub(crate) fn new(seed: u64, weather: Weather, journal: Journal) -> Self {
+    pub(crate) fn new(seed: u64, weather: Weather, journal: Journal, findings: Findings) -> Self {
         let shared = Shared {
             dice: Dice::new(seed),
             names: BTreeMap::new(),
@@ -137,9 +138,8 @@ impl Wires {
             open: BTreeMap::new(),
             opened: 0,
             cut: 0,
-            wrong: BTreeSet::new(),
         };
-        Self { journal, weather, shared: Arc::new(Mutex::new(shared)) }
+        Self { journal, weather, findings, shared: Arc::new(Mutex::new(shared)) }
     }
 
     /// Gives a host one more name.
@@ -259,14 +259,9 @@ impl Wires {
     }
 
     /// Something that must never be seen on a stream was seen.
-    pub(super) fn accuse(&self, host: &str, what: String) {
-        self.journal.note(host, format_args!("VIOLATION {what}"));
-        lock(&self.shared).wrong.insert(what);
-    }
-
-    /// All that was seen and should not have been.
-    pub(crate) fn accusations(&self) -> Vec<String> {
-        lock(&self.shared).wrong.iter().cloned().collect()
+    pub(super) fn accuse(&self, host: &str, (checker, what): (Checker, String)) {
+        self.journal.note(host, format_args!("VIOLATION {checker}: {what}"));
+        self.findings.note(checker, what);
     }
 
     /// Streams that are open at a host, and the ports on which it listens.
