@@ -21,3 +21,14 @@ fn the_same_seed_in_two_fresh_processes_gives_the_same_journal_to_the_byte() {
     assert!(compared.status.success(), "{said}{}", String::from_utf8_lossy(&compared.stderr));
     assert_eq!(said.matches("the same twice").count(), SEEDS.len(), "{said}");
 }
+
+/// A seeded defect that does not fit the sources any more proves nothing: whoever changes them changes it as well.
+#[test]
+fn every_mutant_fits_the_sources() {
+    let checked = Command::new(env!("CARGO_BIN_EXE_kroxy-sim"))
+        .args(["mutants", "--check"])
+        .output()
+        .expect("kroxy-sim can be started");
+    let err = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success(), "{err}\nchange its search text in sim/mutants as you have changed the source");
+}

@@ -33,7 +33,18 @@ pub(super) type Played = Result<Report, String>;
 impl Player {
     /// This program.
     pub(super) fn this() -> Result<Self> {
-        Ok(Self { program: std::env::current_exe().context("this program has no path")?, environment: Vec::new() })
+        Ok(Self::of(std::env::current_exe().context("this program has no path")?))
+    }
+
+    /// Another program that takes the same commands.
+    pub(super) const fn of(program: PathBuf) -> Self {
+        Self { program, environment: Vec::new() }
+    }
+
+    /// The same with an environment variable.
+    pub(super) fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Plays a plan in a fresh process.

@@ -2,6 +2,7 @@
 
 mod children;
 mod meta;
+mod mutants;
 mod one;
 mod progress;
 mod shrink;
@@ -73,6 +74,8 @@ enum What {
         #[arg(long, default_value = "shrunk.ron")]
         out: PathBuf,
     },
+    /// Has every seeded defect be found by a sweep.
+    Mutants(mutants::Options),
 }
 
 /// Carries out a command.
@@ -89,5 +92,6 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         What::Sweep { from, count, minutes } => sweep::sweep(from, count, minutes),
         What::Meta { seed } => meta::meta(&seed),
         What::Shrink { plan, out } => shrink::shrink(&plan, &out),
+        What::Mutants(options) => mutants::mutants(&options),
     }
 }
