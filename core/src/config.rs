@@ -50,6 +50,7 @@ impl<'a, T> IntoIterator for &'a NonEmpty<T> {
 pub struct Config {
     admin: Admin,
     on_virtual_cluster_failure: OnVirtualClusterFailure,
+    watch: bool,
     virtual_clusters: NonEmpty<VirtualCluster>,
 }
 
@@ -243,8 +244,19 @@ impl Config {
         let conflicts = same_names(&virtual_clusters).chain(same_addresses(admin, &virtual_clusters)).collect();
         match NonEmpty::new(conflicts) {
             Some(conflicts) => Err(conflicts),
-            None => Ok(Self { admin, on_virtual_cluster_failure, virtual_clusters }),
+            None => Ok(Self { admin, on_virtual_cluster_failure, watch: false, virtual_clusters }),
         }
+    }
+
+    /// The same, and whether files that change are put in force by themselves.
+    #[must_use]
+    pub fn watching(self, watch: bool) -> Self {
+        Self { watch, ..self }
+    }
+
+    /// Whether files that change are put in force by themselves.
+    pub const fn watch(&self) -> bool {
+        self.watch
     }
 
     /// Where the proxy can be watched and steered.

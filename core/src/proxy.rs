@@ -32,6 +32,15 @@ pub enum Input {
     },
     /// The proxy cannot go on, for a reason that no virtual cluster has: the admin listener cannot be bound, a task died.
     Fault(Reason),
+    /// A reload was asked for and not begun: its configuration cannot be read or was refused.
+    ReloadNotBegun {
+        /// Who asked.
+        trigger: Trigger,
+        /// [`ReloadOutcome::Rejected`] or [`ReloadOutcome::Busy`].
+        outcome: ReloadOutcome,
+        /// Why.
+        errors: Vec<String>,
+    },
     /// Time went on. Early and late ones are harmless.
     Tick,
 }
@@ -104,8 +113,10 @@ pub enum Output {
         /// Which generation.
         generation: u64,
     },
-    /// A reload is over. Given once for each that was not refused.
+    /// A reload is over. Given once for each that was begun.
     Reloaded(Reloaded),
+    /// A reload was not begun. Given once for each [`Input::ReloadNotBegun`].
+    ReloadNotBegun(Reloaded),
     /// The proxy has stopped. The last output there is.
     Ended(Result<(), Failure>),
 }
@@ -152,6 +163,8 @@ pub struct Reloaded {
     pub generation: u64,
     /// The digest in force after it.
     pub digest: Digest,
+    /// Why it was not begun; empty where it was.
+    pub errors: Vec<String>,
     /// What the operator should know all the same.
     pub warnings: Vec<String>,
     /// What happened to each virtual cluster, sorted by name.
@@ -168,7 +181,7 @@ impl Reloaded {
             outcome: self.outcome,
             generation: self.generation,
             digest: self.digest.to_string(),
-            errors: Vec::new(),
+            errors: self.errors.clone(),
             warnings: self.warnings.clone(),
             virtual_clusters: self.virtual_clusters.clone(),
         }

@@ -248,14 +248,7 @@ impl fmt::Display for Plan {
 
 impl fmt::Display for ClusterPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (sign, what) = match self.action {
-            ReloadAction::Unchanged | ReloadAction::Unknown => ('=', "unchanged"),
-            ReloadAction::Live => ('~', "changed while connections stay open"),
-            ReloadAction::Drain => ('!', "drained and built anew"),
-            ReloadAction::Add => ('+', "added"),
-            ReloadAction::Remove => ('-', "drained and removed"),
-        };
-        writeln!(f, "{sign} virtual cluster {}: {what}", self.name)?;
+        writeln!(f, "{} virtual cluster {}: {}", self.action.sign(), self.name, self.action.words())?;
         self.fields.iter().try_for_each(|field| writeln!(f, "    {field}"))?;
         self.after.iter().try_for_each(|other| writeln!(f, "    waits for addresses that {other} still has"))
     }

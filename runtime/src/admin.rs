@@ -3,12 +3,14 @@
 //! Loopback unless configured.
 
 use crate::{
+    config,
     net::{self, Net},
     proxy::Proxy,
 };
 use axum::{
     Json, Router,
-    extract::{Path, Query, State},
+    body::Bytes,
+    extract::{DefaultBodyLimit, Path, Query, State},
     http::{StatusCode, header},
     response::{
         IntoResponse, Response,
@@ -18,10 +20,12 @@ use axum::{
 };
 use futures_util::stream;
 use kroxy_core::{
+    config::ClusterName,
     proxy::{Refused, Trigger},
-    status::{ClusterState, ProxyState, Status},
+    reload::Loaded,
+    status::{ClusterState, ProxyState, ReloadOutcome, Status},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::{convert::Infallible, fmt::Display, io, net::SocketAddr, time::Duration};
 use tokio::sync::{broadcast::error::RecvError, watch};
 
@@ -43,6 +47,7 @@ pub(crate) async fn serve<N: Net>(
         .route("/api/v1/clusters/{name}/drain", post(drain::<N>))
         .route("/api/v1/clusters/{name}/retry", post(retry::<N>))
         .route("/api/v1/reload", post(reload::<N>))
+        .route("/api/v1/plan", post(plan::<N>).layer(DefaultBodyLimit::max(config::FILE_MAX)))
         .route("/api/v1/shutdown", post(shutdown::<N>))
         .with_state(proxy);
     axum::serve(Accepting(listener), routes)
@@ -105,15 +110,15 @@ async fn events<N: Net>(State(proxy): State<Proxy<N>>) -> impl IntoResponse {
 }
 
 async fn drain<N: Net>(State(proxy): State<Proxy<N>>, Path(name): Path<String>) -> Response {
-    match name.parse() {
-        Ok(name) => answer(proxy.drain(name).await.map(|()| "draining\n")),
+    match name.parse::<ClusterName>() {
+        Ok(name) => answer(proxy.drain(name.clone()).await.map(|()| done(format!("draining {name}")))),
         Err(e) => refusal(StatusCode::NOT_FOUND, &e),
     }
 }
 
 async fn retry<N: Net>(State(proxy): State<Proxy<N>>, Path(name): Path<String>) -> Response {
-    match name.parse() {
-        Ok(name) => answer(proxy.retry(name).await.map(|()| "retrying\n")),
+    match name.parse::<ClusterName>() {
+        Ok(name) => answer(proxy.retry(name.clone()).await.map(|()| done(format!("retrying {name}")))),
         Err(e) => refusal(StatusCode::NOT_FOUND, &e),
     }
 }
@@ -128,19 +133,64 @@ struct Reload {
 
 /// Reads the configuration file again and puts it in force; answers once that is over.
 async fn reload<N: Net>(State(proxy): State<Proxy<N>>, Query(asked): Query<Reload>) -> Response {
-    let loaded = match proxy.read_again() {
-        Ok(loaded) => loaded,
-        Err(e) => return refusal(StatusCode::UNPROCESSABLE_ENTITY, &e),
-    };
     if asked.dry_run {
-        return Json(proxy.plan(&loaded)).into_response();
+        return planned(&proxy, proxy.read_again());
     }
-    answer(proxy.reload(Trigger::Api, loaded).await.map(Json))
+    let status = |outcome| match outcome {
+        ReloadOutcome::Busy => StatusCode::CONFLICT,
+        ReloadOutcome::Rejected => StatusCode::UNPROCESSABLE_ENTITY,
+        ReloadOutcome::Unchanged
+        | ReloadOutcome::Applied
+        | ReloadOutcome::Partial
+        | ReloadOutcome::Failed
+        | ReloadOutcome::Unknown => StatusCode::OK,
+    };
+    answer(proxy.reload_source(Trigger::Api).await.map(|report| (status(report.outcome), Json(report))))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ToPlan {
+    /// What messages call the file.
+    #[serde(default = "unnamed")]
+    name: String,
+}
+
+fn unnamed() -> String {
+    "the configuration".to_owned()
+}
+
+/// What a reload would do if the file in force held this. Nothing is written or changed.
+async fn plan<N: Net>(State(proxy): State<Proxy<N>>, Query(asked): Query<ToPlan>, body: Bytes) -> Response {
+    planned(&proxy, proxy.read_instead(&asked.name, &body))
+}
+
+fn planned<N: Net>(proxy: &Proxy<N>, wanted: Result<Loaded, String>) -> Response {
+    match wanted {
+        Ok(loaded) => Json(proxy.plan(&loaded)).into_response(),
+        Err(e) => refusal(StatusCode::UNPROCESSABLE_ENTITY, &e),
+    }
 }
 
 async fn shutdown<N: Net>(State(proxy): State<Proxy<N>>) -> Response {
     proxy.shutdown("the admin API was asked to");
-    (StatusCode::ACCEPTED, "stopping\n").into_response()
+    (StatusCode::ACCEPTED, done("stopping")).into_response()
+}
+
+/// What was done, or begun, in words.
+#[derive(Serialize)]
+struct Done {
+    message: String,
+}
+
+fn done(message: impl Into<String>) -> Json<Done> {
+    Json(Done { message: message.into() })
+}
+
+/// Why something was not done, in words; a line for each thing that is wrong.
+#[derive(Serialize)]
+struct Refusal {
+    error: String,
 }
 
 fn answer(done: Result<impl IntoResponse, Refused>) -> Response {
@@ -155,7 +205,7 @@ fn answer(done: Result<impl IntoResponse, Refused>) -> Response {
 }
 
 fn refusal(status: StatusCode, why: &impl Display) -> Response {
-    (status, format!("{why}\n")).into_response()
+    (status, Json(Refusal { error: why.to_string() })).into_response()
 }
 
 /// What has to serve for the proxy to count as ready.

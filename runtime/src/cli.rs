@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::{
+    client::{Ask, Ended, NotAsked},
     config::{self, ConfigError},
     demo::{self, DemoError, Screen, Verdict},
     load,
@@ -28,13 +29,17 @@ Examples:
   kroxy check proxy.ron             see what a configuration will do, or what is wrong with it
   kroxy serve proxy.ron             serve
   kroxy -v serve proxy.ron          serve, and log every connection
+  kroxy status                      what the proxy on this machine is doing
+  kroxy plan new.ron                what a reload with that configuration would do to it
+  kroxy reload                      have it put its configuration file in force
   kroxy completions bash > ~/.local/share/bash-completion/completions/kroxy
 
 Exit codes:
   0  everything went well
-  1  start-up failed, or the configuration is invalid
+  1  start-up failed, the configuration is invalid, or the proxy that was asked refused
   2  the command line is wrong
-  3  something failed while running or stopping
+  3  something failed while running or stopping, or the proxy that was asked gave no answer
+  10 `kroxy plan` and `kroxy reload --dry-run`: there would be changes
 
 Environment:
   RUST_LOG  what is logged, such as \"info,runtime::listen=debug\"; -v and -q come before it
@@ -42,7 +47,8 @@ Environment:
 
 const SERVE_AFTER: &str = "\
 The first SIGTERM or SIGINT stops it gracefully: no more connections are accepted, and what is in flight is finished \
-within each virtual cluster's drain_timeout. A second signal stops it at once (exit code 3).";
+within each virtual cluster's drain_timeout. A second signal stops it at once (exit code 3). SIGHUP puts the file in force \
+again; with `watch: true` in it, so does every change.";
 
 /// A proxy for the Kafka protocol
 #[derive(Parser, Debug)]
@@ -76,6 +82,8 @@ enum Command {
         #[arg(required = true, value_hint = ValueHint::FilePath)]
         files: Vec<PathBuf>,
     },
+    #[command(flatten)]
+    Ask(Ask),
     /// Show kroxy at work: embedded brokers, the proxy, a producer and a consumer group that verifies every record
     Demo(DemoArgs),
     /// Print a script that completes this command line in a shell
@@ -124,16 +132,20 @@ impl DemoArgs {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Exit {
     Clean,
-    NotStarted,
+    /// What was asked for has not been begun, or is wrong.
+    NotDone,
     Failed,
+    /// `kroxy plan` has found changes.
+    Changes,
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         match exit {
             Exit::Clean => Self::SUCCESS,
-            Exit::NotStarted => Self::from(1),
+            Exit::NotDone => Self::from(1),
             Exit::Failed => Self::from(3),
+            Exit::Changes => Self::from(10),
         }
     }
 }
@@ -143,11 +155,12 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Err(e) = logging::start(cli.log_format, cli.asked(), cli.usual()) {
         complain(&format!("{} cannot be understood: {e}", logging::VARIABLE));
-        return Exit::NotStarted.into();
+        return Exit::NotDone.into();
     }
     match &cli.command {
         Command::Serve { file } => serve(file, cli.log_format),
         Command::Check { files } => printed(|out| check(files, out, &mut io::stderr())).into(),
+        Command::Ask(what) => printed(|out| ask(what, out)).into(),
         Command::Demo(args) => demo(args.options()),
         Command::Completions { shell } => printed(|out| {
             let mut script = Vec::new(); // clap_complete panics where it cannot write
@@ -172,7 +185,9 @@ impl Cli {
     const fn usual(&self) -> Verbosity {
         match self.command {
             Command::Demo(_) => Verbosity::Quiet,
-            Command::Serve { .. } | Command::Check { .. } | Command::Completions { .. } => Verbosity::Normal,
+            Command::Serve { .. } | Command::Check { .. } | Command::Ask(_) | Command::Completions { .. } => {
+                Verbosity::Normal
+            }
         }
     }
 }
@@ -208,12 +223,30 @@ fn check(files: &[PathBuf], out: &mut dyn Write, errors: &mut dyn Write) -> io::
                 write!(out, "{gap}{} is valid\n\n{}", file.display(), config::describe(&config))?;
             }
             Err(e) => {
-                exit = Exit::NotStarted;
+                exit = Exit::NotDone;
                 errors.write_all(e.report(has_colours()).as_bytes())?;
             }
         }
     }
     Ok(exit)
+}
+
+/// Asks a proxy that runs for something.
+fn ask(what: &Ask, out: &mut dyn Write) -> io::Result<Exit> {
+    match what.ask(out) {
+        Ok(Ended::Done) => Ok(Exit::Clean),
+        Ok(Ended::Changes) => Ok(Exit::Changes),
+        Ok(Ended::NotDone) => Ok(Exit::NotDone),
+        Err(NotAsked::Output(e)) => Err(e),
+        Err(e @ NotAsked::File { .. }) => {
+            complain(&e.to_string());
+            Ok(Exit::NotDone)
+        }
+        Err(e @ (NotAsked::NoAnswer { .. } | NotAsked::Unreadable { .. })) => {
+            complain(&e.to_string());
+            Ok(Exit::Failed)
+        }
+    }
 }
 
 /// For people a picture of what is wrong, for machines a line of the log.
@@ -231,7 +264,7 @@ fn serve(file: &Path, format: Format) -> ExitCode {
         Ok(config) => config,
         Err(e) => {
             report(&e, format);
-            return Exit::NotStarted.into();
+            return Exit::NotDone.into();
         }
     };
     let running = tokio_runtime().and_then(|tokio| tokio.block_on(serve::run(load::loaded(config), file.to_owned())));
@@ -240,7 +273,7 @@ fn serve(file: &Path, format: Format) -> ExitCode {
         Ok(Err(failure)) => ExitCode::from(failure.exit_code()), // the supervisor has logged it
         Err(e) => {
             complain(&format!("cannot start: {e}"));
-            Exit::NotStarted.into()
+            Exit::NotDone.into()
         }
     }
 }
@@ -258,7 +291,7 @@ fn demo(options: demo::Options) -> ExitCode {
         Ok(Err(e)) => e,
         Err(e) => {
             complain(&format!("cannot start: {e}"));
-            return Exit::NotStarted.into();
+            return Exit::NotDone.into();
         }
     };
     complain(&error.to_string());
@@ -270,6 +303,6 @@ fn demo(options: demo::Options) -> ExitCode {
         | DemoError::Ports(_)
         | DemoError::Conflict(_)
         | DemoError::Host(_)
-        | DemoError::Stopped => Exit::NotStarted.into(),
+        | DemoError::Stopped => Exit::NotDone.into(),
     }
 }

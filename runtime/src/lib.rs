@@ -4,6 +4,7 @@
 
 mod admin;
 pub mod cli;
+mod client;
 pub mod clock;
 mod cluster;
 pub mod config;
@@ -19,6 +20,7 @@ pub mod proxy;
 mod resolve;
 pub mod serve;
 mod status;
+pub mod watch;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

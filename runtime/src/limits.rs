@@ -22,3 +22,15 @@ pub(crate) const WRITE_VECTOR: usize = 32;
 
 /// How long what is already decided may take to be written when a connection ends.
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
+
+/// How long a command waits for a connection to the admin API.
+pub(crate) const ADMIN_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a command waits for an answer that takes no time.
+pub(crate) const ADMIN_QUESTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a command waits for the end of what it asked for: a reload answers when the last drain has ended.
+pub(crate) const ADMIN_RELOAD_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Bytes of an answer of the admin API: 200 virtual clusters need about 500 KiB.
+pub(crate) const ADMIN_ANSWER: u64 = 64 << 20;

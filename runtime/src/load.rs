@@ -4,12 +4,22 @@ use kroxy_core::{
     config::Config,
     reload::{Digest, Loaded, Material},
 };
-use std::{collections::BTreeMap, fmt::Debug};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    path::PathBuf,
+};
 
 /// Puts digests to the values of a configuration.
 pub fn loaded(config: Config) -> Loaded {
-    let settings = digest(&(config.admin(), config.on_virtual_cluster_failure()));
+    let settings = digest(&(config.admin(), config.on_virtual_cluster_failure(), config.watch()));
     Loaded::new(config, settings, |cluster| Material { digest: digest(cluster), files: BTreeMap::new() })
+}
+
+/// The files that a configuration names.
+pub(crate) fn files(config: &Config) -> BTreeSet<PathBuf> {
+    let _ = config;
+    BTreeSet::new()
 }
 
 /// SHA-256 over the values as they print themselves, which names every field.

@@ -146,7 +146,11 @@ impl Metrics {
                 "Connections that a drain ended: quiet, with nothing in flight, or cut at the timeout.",
                 &["virtual_cluster", "outcome"],
             ),
-            reloads: counter("kroxy_reload_total", "Reloads, by how they ended.", &["outcome"]),
+            reloads: counter(
+                "kroxy_reload_total",
+                "Reloads, by how they ended; not begun: rejected, busy.",
+                &["outcome"],
+            ),
             reload_duration: registered!(Histogram::with_opts(histogram(
                 "kroxy_reload_duration_seconds",
                 "How long reloads took.",
@@ -234,7 +238,9 @@ impl Metrics {
 
     pub(crate) fn reloaded(&self, reloaded: &proxy::Reloaded) {
         self.reloads.with_label_values(&[reloaded.outcome.name()]).inc();
-        self.reload_duration.observe(reloaded.lasted.as_secs_f64());
+        if reloaded.errors.is_empty() {
+            self.reload_duration.observe(reloaded.lasted.as_secs_f64()); // it was begun
+        }
     }
 
     /// The text that Prometheus scrapes.
@@ -372,6 +378,7 @@ mod tests {
             outcome: ReloadOutcome::Applied,
             generation: 2,
             digest: Digest::default(),
+            errors: Vec::new(),
             warnings: Vec::new(),
             virtual_clusters: Vec::new(),
         });

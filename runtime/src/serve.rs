@@ -1,27 +1,35 @@
-//! `kroxy serve`: a proxy with the operating system's network, clock and signals.
+//! `kroxy serve`: a proxy with the operating system's network, clock, signals and files.
 
 use crate::{
     clock::Clock,
     net::OsNet,
     proxy::{Ended, Proxy, Source},
+    watch,
 };
-use kroxy_core::reload::Loaded;
+use kroxy_core::{proxy::Trigger, reload::Loaded};
 use std::{io, path::PathBuf, time::SystemTime};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinSet,
+};
+use tracing::{error, info};
 
-/// Runs a proxy until it has stopped. The first SIGTERM or SIGINT stops it gracefully, a second one at once.
+/// Runs a proxy until it has stopped. The first SIGTERM or SIGINT stops it gracefully, a second one at once; SIGHUP reloads.
 ///
 /// # Errors
 /// With [`kroxy_core::proxy::Failure`], which has the exit code, where it did not start or did not end well; the outer
 /// error means that signals cannot be received here.
 pub async fn run(loaded: Loaded, file: PathBuf) -> io::Result<Ended> {
     let mut signals = Signals::new()?;
-    let proxy = Proxy::new(loaded, Source::file(file), OsNet, Clock::system(), seed());
+    let mut hangup = signal(SignalKind::hangup())?;
+    let proxy = Proxy::new(loaded, Source::file(file.clone()), OsNet, Clock::system(), seed());
     let lifetime = match proxy.startup() {
         Ok(lifetime) => lifetime,
         Err(refused) => unreachable!("a new proxy can be started: {refused}"),
     };
     tokio::pin!(lifetime);
+    let mut beside = JoinSet::new();
+    beside.spawn(watch::follow(proxy.clone(), file));
     let mut stopping = false;
     loop {
         tokio::select! {
@@ -35,7 +43,19 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> io::Result<Ended> {
                     stopping = true;
                 }
             }
+            Some(()) = hangup.recv() => drop(beside.spawn(reload(proxy.clone()))),
+            Some(ended) = beside.join_next() => {
+                if let Err(e) = ended {
+                    error!("a task beside the proxy has failed: {e}");
+                }
+            }
         }
+    }
+}
+
+async fn reload(proxy: Proxy<OsNet>) {
+    if let Err(refused) = proxy.reload_source(Trigger::Signal).await {
+        info!("not reloaded: {refused}");
     }
 }
 

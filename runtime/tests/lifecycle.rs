@@ -172,7 +172,7 @@ async fn a_gateway_comes_to_listen_on_all_addresses_by_a_reload() {
     let wide = Cluster { bind: "0.0.0.0", ..narrow.clone() };
     let (proxy, lifetime) = start(loaded("", &[narrow]));
     until(&proxy, "it serves", |s| states(s) == [ClusterState::Serving]).await;
-    let report = proxy.reload(Trigger::Api, loaded("", &[wide.clone()])).await.expect("nothing else runs");
+    let report = proxy.reload(Trigger::Api, loaded("", std::slice::from_ref(&wide))).await.expect("nothing else runs");
     assert_eq!(report.outcome, ReloadOutcome::Applied, "{report:?}");
     wide.demand_service(&broker).await;
 

@@ -104,6 +104,7 @@ impl Proxy {
                 }
             }
             Input::Fault(reason) => self.fail(reason, now, out),
+            Input::ReloadNotBegun { trigger, outcome, errors } => self.note_reload(trigger, outcome, errors, now, out),
         }
         self.settle(now, out);
     }

@@ -1,5 +1,6 @@
 //! A reload while it runs: each virtual cluster goes its own way, and the whole is over when all of them have arrived.
 
+use core::time::Duration;
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Output, Proxy, Refused, Reloaded, Trigger};
@@ -118,9 +119,12 @@ impl Proxy {
         if !plan.refused.is_empty() {
             return Err(Refused::CannotChange(plan.refused.iter().map(ToString::to_string).collect()));
         }
-        self.last_generation += 1;
-        let (generation, loaded) = (self.last_generation, Arc::new(loaded));
-        self.loaded.insert(generation, Arc::clone(&loaded));
+        let loaded = Arc::new(loaded);
+        if !plan.is_unchanged() {
+            self.last_generation += 1;
+            self.loaded.insert(self.last_generation, Arc::clone(&loaded));
+        }
+        let generation = self.last_generation;
         let settings_changed = !plan.settings.is_empty();
         if settings_changed {
             self.settings = generation;
@@ -135,6 +139,33 @@ impl Proxy {
             self.begin_part(part, generation, &loaded, now, out);
         }
         Ok(())
+    }
+
+    /// Remembers a reload that was not begun. One that runs goes on, and is the last one once it is over.
+    pub(super) fn note_reload(
+        &mut self,
+        trigger: Trigger,
+        outcome: ReloadOutcome,
+        errors: Vec<String>,
+        now: Instant,
+        out: &mut Vec<Output>,
+    ) {
+        if self.check_running().is_err() {
+            return; // nobody asks a proxy that stops how a reload went
+        }
+        let noted = Reloaded {
+            trigger,
+            at: now,
+            lasted: Duration::ZERO,
+            outcome,
+            generation: self.generation(),
+            digest: self.digest(),
+            errors,
+            warnings: Vec::new(),
+            virtual_clusters: Vec::new(),
+        };
+        self.last_reload = Some(noted.clone());
+        out.push(Output::ReloadNotBegun(noted));
     }
 
     fn begin_part(
@@ -229,6 +260,7 @@ impl Proxy {
             outcome,
             generation: self.generation(),
             digest: self.digest(),
+            errors: Vec::new(),
             warnings: reload.warnings,
             virtual_clusters: reload.parts.values().map(Part::report).collect(),
         };

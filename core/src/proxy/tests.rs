@@ -216,11 +216,44 @@ fn two_reloads_at_once_are_one_and_a_clear_refusal() {
 }
 
 #[test]
+fn a_reload_that_is_not_begun_is_the_last_one_until_the_next_and_touches_none_that_runs() {
+    let mut w = started(loaded(three()));
+    let shown = |w: &World| {
+        let last = w.proxy.snapshot(w.now, WallClock { origin_unix_ms: 0 }).configuration.last_reload;
+        last.map(|l| (l.outcome, l.generation, l.errors))
+    };
+    let not_begun = |outcome, why: &str| {
+        let errors = vec![why.to_owned()];
+        Input::ReloadNotBegun { trigger: Trigger::Signal, outcome, errors }
+    };
+    w.observe(not_begun(ReloadOutcome::Rejected, "proxy.ron:1:1: no"));
+    assert_eq!(shown(&w), Some((ReloadOutcome::Rejected, 1, vec!["proxy.ron:1:1: no".to_owned()])));
+    w.ask(reload(loaded(vec![cluster("a", 9192), moved(cluster("b", 9292)), cluster("c", 9392)]))).expect("idle");
+    w.observe(not_begun(ReloadOutcome::Busy, "busy"));
+    assert_eq!(shown(&w), Some((ReloadOutcome::Busy, 1, vec!["busy".to_owned()])));
+    w.settle();
+    assert_eq!(shown(&w), Some((ReloadOutcome::Applied, 2, vec![])));
+    assert_eq!(w.not_begun, [ReloadOutcome::Rejected, ReloadOutcome::Busy]);
+    w.ask(shutdown()).expect("never refused");
+    w.observe(not_begun(ReloadOutcome::Busy, "busy"));
+    assert_eq!(w.not_begun.len(), 2, "who stops tells of no reload");
+}
+
+#[test]
 fn a_reload_that_changes_nothing_says_so_and_one_that_takes_a_restart_is_refused() {
     let mut w = started(loaded(three()));
     w.ask(reload(loaded(three()))).expect("nothing else runs");
     let done = w.reloaded.pop().expect("reported at once");
     assert_eq!((done.outcome, done.generation), (ReloadOutcome::Unchanged, 1));
+
+    w.ask(reload(loaded(vec![cluster("a", 9192), moved(cluster("b", 9292)), cluster("c", 9392)]))).expect("idle");
+    w.settle();
+    let done = w.reloaded.pop().expect("reported");
+    assert_eq!(
+        (done.outcome, done.generation),
+        (ReloadOutcome::Applied, 2),
+        "one more for each that changes something"
+    );
 
     let admin = crate::config::Admin { bind: "127.0.0.1:9999".parse().expect("an address") };
     let clusters = crate::config::NonEmpty::new(three()).expect("three");

@@ -55,6 +55,7 @@ pub(super) fn settings(old: &Config, new: &Config) -> Plan {
     live.compare(&field("max_retries"), Change::Live, &max_retries, &new_retry.max_retries, show_retries);
     live.compare(&field("backoff.initial"), Change::Live, &initial, &new_retry.initial, debug);
     live.compare(&field("backoff.cap"), Change::Live, &cap, &new_retry.cap, debug);
+    live.compare("watch", Change::Live, &old.watch(), &new.watch(), ToString::to_string);
     Plan { settings: live.fields, refused: refused.fields, ..Plan::default() }
 }
 

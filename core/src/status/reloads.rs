@@ -86,6 +86,32 @@ pub enum ReloadAction {
     Unknown,
 }
 
+impl ReloadAction {
+    /// One sign for it, as in a diff.
+    pub const fn sign(self) -> char {
+        match self {
+            Self::Unchanged => '=',
+            Self::Live => '~',
+            Self::Drain => '!',
+            Self::Add => '+',
+            Self::Remove => '-',
+            Self::Unknown => '?',
+        }
+    }
+
+    /// What it is for clients.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Live => "changed while connections stay open",
+            Self::Drain => "drained and built anew",
+            Self::Add => "added",
+            Self::Remove => "drained and removed",
+            Self::Unknown => "something that this version does not know",
+        }
+    }
+}
+
 /// How one virtual cluster's part of a reload ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

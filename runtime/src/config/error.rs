@@ -30,7 +30,7 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
         /// The limit.
-        max: u64,
+        max: usize,
     },
     /// The file holds no configuration.
     #[error(transparent)]
@@ -43,6 +43,14 @@ impl ConfigError {
         match self {
             Self::Unreadable { .. } | Self::TooLarge { .. } => format!("Error: {self}\n"),
             Self::Invalid(invalid) => invalid.report(colour),
+        }
+    }
+
+    /// For logs and other programs: a line for each problem, with file, line, column and field.
+    pub fn lines(&self) -> String {
+        match self {
+            Self::Unreadable { .. } | Self::TooLarge { .. } => self.to_string(),
+            Self::Invalid(invalid) => invalid.lines(),
         }
     }
 }
@@ -81,11 +89,22 @@ impl Invalid {
     }
 }
 
+impl Invalid {
+    /// See [`ConfigError::lines`].
+    pub fn lines(&self) -> String {
+        self.problems.iter().map(|problem| self.line(problem)).collect::<Vec<_>>().join("\n")
+    }
+
+    fn line(&self, problem: &Problem) -> String {
+        let (line, column) = problem.position(self.source.inner());
+        format!("{}:{line}:{column}: {problem}", self.source.name())
+    }
+}
+
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [first, others @ ..] = self.problems.as_slice() else { return f.write_str("no problem") };
-        let (line, column) = first.position(self.source.inner());
-        write!(f, "{}:{line}:{column}: {first}", self.source.name())?;
+        f.write_str(&self.line(first))?;
         match others.len() {
             0 => Ok(()),
             n => write!(f, " (and {n} more)"),

@@ -26,17 +26,22 @@ use std::{
 };
 
 /// Bytes: the largest file that is read. A virtual cluster takes about 1 KiB.
-const FILE_MAX: u64 = 16 << 20;
+pub(crate) const FILE_MAX: usize = 16 << 20;
 
 /// Reads a configuration file.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
-    let unreadable = |cause: io::Error| ConfigError::Unreadable { path: path.to_owned(), cause };
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
-    if bytes.len() as u64 > FILE_MAX {
+    let bytes = read(path).map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
+    if bytes.len() > FILE_MAX {
         return Err(ConfigError::TooLarge { path: path.to_owned(), max: FILE_MAX });
     }
     Ok(parse_bytes(&path.display().to_string(), &bytes)?)
+}
+
+/// What a file holds; of one that is too large only its beginning, which is too large as well.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(FILE_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Reads a configuration from what a file called `name` holds.

@@ -33,6 +33,7 @@ pub(super) fn parse(text: &str, raw: RawConfig) -> Result<Config, Vec<Problem>> 
         return Err(vec![Problem::at(text, &at, "there is no virtual cluster to serve")]);
     };
     Config::new(admin, on_failure, clusters.clone())
+        .map(|config| config.watching(raw.watch))
         .map_err(|conflicts| conflicts.iter().map(|conflict| parser.conflict(conflict, &clusters)).collect())
 }
 

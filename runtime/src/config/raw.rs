@@ -19,6 +19,9 @@ pub(super) struct RawConfig {
     /// What happens to the others when a virtual cluster fails, at start-up and later.
     #[serde(default)]
     pub(super) on_virtual_cluster_failure: RawOnFailure,
+    /// Whether this file and the files that it names are watched: what they hold comes into force when it changes.
+    #[serde(default)]
+    pub(super) watch: bool,
     /// The Kafka clusters that clients see. At least one.
     pub(super) virtual_clusters: Vec<RawCluster>,
 }

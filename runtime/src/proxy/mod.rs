@@ -13,9 +13,9 @@ use self::{builds::Builds, supervisor::Supervisor};
 use crate::{clock::Clock, config, load, lock, metrics::Metrics, net::Net, status};
 use kroxy_core::{
     cluster::Reason,
-    config::ClusterName,
+    config::{ClusterName, Config},
     proxy::{self as machine, Command, Refused, Trigger},
-    reload::{Loaded, Plan},
+    reload::{Digest, Loaded, Plan},
     status::{Event, ReloadReport, Status, WallClock},
 };
 use std::{
@@ -53,7 +53,7 @@ impl<N: Net> Clone for Proxy<N> {
 pub struct Source {
     /// The path of the file, where it is one.
     pub name: Option<String>,
-    /// Reads it again; an error is ready to be shown.
+    /// Reads it again; an error is ready to be shown, with a line for each thing that is wrong.
     pub read: Box<dyn Fn() -> Result<Loaded, String> + Send + Sync>,
 }
 
@@ -66,7 +66,7 @@ impl Source {
     /// A file.
     pub fn file(path: PathBuf) -> Self {
         let name = Some(path.display().to_string());
-        let read = move || config::load(&path).map(load::loaded).map_err(|e| e.to_string());
+        let read = move || config::load(&path).map(load::loaded).map_err(|e| e.lines());
         Self { name, read: Box::new(read) }
     }
 }
@@ -93,7 +93,8 @@ struct Shared<N: Net> {
 #[derive(Debug)]
 enum Request {
     Command(Command, oneshot::Sender<Result<(), Refused>>),
-    Reload(Trigger, Box<Loaded>, oneshot::Sender<Result<ReloadReport, Refused>>),
+    /// With what is wanted, or why that cannot be said.
+    Reload(Trigger, Result<Box<Loaded>, Vec<String>>, oneshot::Sender<Result<ReloadReport, Refused>>),
     /// Nobody waits for the answer.
     Tell(Command),
 }
@@ -188,10 +189,30 @@ impl<N: Net> Proxy<N> {
         answered.await.unwrap_or_else(|_| Err(self.not_running()))
     }
 
-    /// Puts a configuration in force, and says how that went once it is over.
+    /// Puts a configuration in force, and says how that went once it is over, or at once where it is not begun.
+    ///
+    /// # Errors
+    /// Where the proxy does not run.
     pub async fn reload(&self, trigger: Trigger, loaded: Loaded) -> Result<ReloadReport, Refused> {
+        self.try_reload(trigger, Ok(Box::new(loaded))).await
+    }
+
+    /// The same with the configuration read again, from where it came.
+    ///
+    /// # Errors
+    /// Where the proxy does not run.
+    pub async fn reload_source(&self, trigger: Trigger) -> Result<ReloadReport, Refused> {
+        let read = self.read_again().map(Box::new).map_err(|e| e.lines().map(str::to_owned).collect());
+        self.try_reload(trigger, read).await
+    }
+
+    async fn try_reload(
+        &self,
+        trigger: Trigger,
+        wanted: Result<Box<Loaded>, Vec<String>>,
+    ) -> Result<ReloadReport, Refused> {
         let (answer, answered) = oneshot::channel();
-        self.send(Request::Reload(trigger, Box::new(loaded), answer));
+        self.send(Request::Reload(trigger, wanted, answer));
         answered.await.unwrap_or_else(|_| Err(self.not_running()))
     }
 
@@ -212,9 +233,27 @@ impl<N: Net> Proxy<N> {
         (self.shared.source.read)()
     }
 
+    /// Reads a configuration that may come to stand in the place of the one in force. `name` is what messages call it.
+    ///
+    /// # Errors
+    /// With what is wrong with it, a line for each thing.
+    pub(crate) fn read_instead(&self, name: &str, contents: &[u8]) -> Result<Loaded, String> {
+        config::parse_bytes(name, contents).map(load::loaded).map_err(|e| e.lines())
+    }
+
     /// What a reload of this configuration would do now. Changes nothing.
     pub fn plan(&self, loaded: &Loaded) -> Plan {
         lock(&self.shared.machine).plan(loaded)
+    }
+
+    /// The settings of the proxy itself that are in force.
+    pub(crate) fn settings(&self) -> Config {
+        lock(&self.shared.machine).settings().config().clone()
+    }
+
+    /// Over what is in force: equal to [`Loaded::digest`] of a configuration exactly where that has nothing to add.
+    pub(crate) fn digest(&self) -> Digest {
+        lock(&self.shared.machine).digest()
     }
 
     /// Everything that can be seen of the proxy.

@@ -12,8 +12,8 @@ use crate::{
 use kroxy_core::{
     cluster::{self, BuildId, Reason},
     config::ClusterName,
-    proxy::{Input, Output, Refused, Reloaded},
-    status::{ClusterState, ClusterTransition, Event, EventKind, ReloadReport, WallClock},
+    proxy::{Command, Input, Output, Refused, Reloaded, Trigger},
+    status::{ClusterState, ClusterTransition, Event, EventKind, ReloadOutcome, ReloadReport, WallClock},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
@@ -42,9 +42,11 @@ pub(super) struct Supervisor<N: Net> {
     /// The handles of a virtual cluster outlive its builds: totals count from the start of the process.
     metrics: BTreeMap<ClusterName, Arc<ClusterMetrics>>,
     /// Who waits for the reload that is running.
-    reloading: Option<oneshot::Sender<Result<ReloadReport, Refused>>>,
+    reloading: Option<ReloadAnswer>,
     next_event: u64,
 }
+
+type ReloadAnswer = oneshot::Sender<Result<ReloadReport, Refused>>;
 
 /// What a task has to tell.
 enum News<N: Net> {
@@ -142,17 +144,52 @@ impl<N: Net> Supervisor<N> {
                 let done = lock(&self.shared.machine).command(command, now, &mut out);
                 let _ = answer.send(done); // whoever asked may have gone
             }
-            Request::Reload(trigger, loaded, answer) => {
-                let command = kroxy_core::proxy::Command::Reload { trigger, loaded: *loaded };
-                match lock(&self.shared.machine).command(command, now, &mut out) {
+            Request::Reload(trigger, Ok(loaded), answer) => {
+                let command = Command::Reload { trigger, loaded: *loaded };
+                let begun = lock(&self.shared.machine).command(command, now, &mut out);
+                match begun {
                     Ok(()) => self.reloading = Some(answer),
-                    Err(refused) => {
-                        let _ = answer.send(Err(refused)); // whoever asked may have gone
-                    }
+                    Err(refused) => self.refuse_reload(trigger, refused, answer),
                 }
+            }
+            Request::Reload(trigger, Err(errors), answer) => {
+                self.note_reload(trigger, ReloadOutcome::Rejected, errors, answer);
             }
         }
         self.carry_out(out);
+    }
+
+    fn refuse_reload(&mut self, trigger: Trigger, refused: Refused, answer: ReloadAnswer) {
+        let (outcome, errors) = match refused {
+            Refused::Busy => (ReloadOutcome::Busy, vec![refused.to_string()]),
+            Refused::CannotChange(settings) => {
+                let errors = settings.iter().map(|setting| format!("this takes a restart: {setting}")).collect();
+                (ReloadOutcome::Rejected, errors)
+            }
+            Refused::Over(_) | Refused::NotRunning(_) | Refused::NoSuchCluster(_) | Refused::Cluster(_) => {
+                let _ = answer.send(Err(refused)); // whoever asked may have gone
+                return;
+            }
+        };
+        self.note_reload(trigger, outcome, errors, answer);
+    }
+
+    /// A reload was not begun: whoever asked is told, and so is everybody who looks.
+    fn note_reload(&mut self, trigger: Trigger, outcome: ReloadOutcome, errors: Vec<String>, answer: ReloadAnswer) {
+        let mut out = Vec::new();
+        let input = Input::ReloadNotBegun { trigger, outcome, errors };
+        lock(&self.shared.machine).handle(input, self.shared.clock.now(), &mut out);
+        let noted = out.iter().find_map(|output| match output {
+            Output::ReloadNotBegun(noted) => Some(noted.report(self.wall())),
+            Output::Cluster { .. }
+            | Output::Transitioned(_)
+            | Output::ApplySettings { .. }
+            | Output::Reloaded(_)
+            | Output::Ended(_) => None,
+        });
+        let told = noted.ok_or_else(|| Refused::NotRunning(lock(&self.shared.machine).state()));
+        self.carry_out(out);
+        let _ = answer.send(told); // whoever asked may have gone
     }
 
     fn handle(&mut self, input: Input) {
@@ -199,21 +236,36 @@ impl<N: Net> Supervisor<N> {
                     self.publish(EventKind::ProxyTransition { transition });
                 }
                 Output::ApplySettings { .. } => {} // all of them are read where they are used
-                Output::Reloaded(reloaded) => self.reloaded(&reloaded),
+                Output::Reloaded(reloaded) => {
+                    let report = self.reloaded(&reloaded);
+                    if let Some(answer) = self.reloading.take() {
+                        let _ = answer.send(Ok(report)); // whoever asked may have gone
+                    }
+                }
+                Output::ReloadNotBegun(noted) => drop(self.reloaded(&noted)),
                 Output::Ended(Ok(())) => info!("the proxy has stopped"),
                 Output::Ended(Err(failure)) => error!("{failure}"),
             }
         }
     }
 
-    fn reloaded(&mut self, reloaded: &Reloaded) {
+    /// Tells everybody how a reload went.
+    fn reloaded(&mut self, reloaded: &Reloaded) -> ReloadReport {
         let report = reloaded.report(self.wall());
-        info!(outcome = %report.outcome, generation = report.generation, "reload over");
+        let (outcome, trigger, generation) = (report.outcome, &report.trigger, report.generation);
+        match outcome {
+            ReloadOutcome::Unchanged | ReloadOutcome::Applied => info!(%outcome, trigger, generation, "reload over"),
+            ReloadOutcome::Partial
+            | ReloadOutcome::Failed
+            | ReloadOutcome::Rejected
+            | ReloadOutcome::Busy
+            | ReloadOutcome::Unknown => {
+                warn!(%outcome, trigger, generation, "reload over: {}", report.errors.join("; "));
+            }
+        }
         self.shared.metrics.reloaded(reloaded);
         self.publish(EventKind::Reload { report: report.clone() });
-        if let Some(answer) = self.reloading.take() {
-            let _ = answer.send(Ok(report)); // whoever asked may have gone
-        }
+        report
     }
 
     fn carry_out_for(&mut self, name: ClusterName, output: cluster::Output) {

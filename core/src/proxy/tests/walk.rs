@@ -18,6 +18,7 @@ enum Step {
     Shutdown,
     Halt,
     Fault,
+    NotBegun(bool),
     Stray(u64),
 }
 
@@ -32,6 +33,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0_usize..4).prop_map(Step::Retry),
         3 => Just(Step::Startup),
         2 => (0_u64..9).prop_map(Step::Stray),
+        2 => any::<bool>().prop_map(Step::NotBegun),
     ]
 }
 
@@ -97,6 +99,12 @@ fn take(w: &mut World, step: &Step) {
             assert_eq!(w.proxy.state(), ProxyState::Stopped, "nothing is waited for");
         }
         Step::Fault => w.observe(Input::Fault(Reason::new("a task died"))),
+        Step::NotBegun(busy) => {
+            let outcome = if *busy { ReloadOutcome::Busy } else { ReloadOutcome::Rejected };
+            let (heard, open) = (w.heard.len(), w.reloads_open);
+            w.observe(Input::ReloadNotBegun { trigger: Trigger::Signal, outcome, errors: vec!["why".into()] });
+            assert_eq!((w.heard.len(), w.reloads_open), (heard, open), "it disturbs nobody, and no reload that runs");
+        }
         Step::Stray(attempt) => {
             let build = cluster::BuildId { entity: 0, attempt: *attempt };
             for name in NAMES {

@@ -48,6 +48,7 @@ pub(super) struct World {
     pub(super) heard: Vec<(ClusterName, String)>,
     pub(super) reloaded: Vec<Reloaded>,
     pub(super) reloads_open: usize,
+    pub(super) not_begun: Vec<ReloadOutcome>,
     pub(super) applied_settings: Vec<u64>,
     pub(super) ended: Option<Result<(), Failure>>,
     state: ProxyState,
@@ -65,6 +66,7 @@ impl World {
             heard: Vec::new(),
             reloaded: Vec::new(),
             reloads_open: 0,
+            not_begun: Vec::new(),
             applied_settings: Vec::new(),
             ended: None,
             state: ProxyState::New,
@@ -104,7 +106,7 @@ impl World {
         let mut out = Vec::new();
         let subject = match &input {
             Input::Cluster { name, .. } => Some(name.clone()),
-            Input::Fault(_) | Input::Tick => None,
+            Input::Fault(_) | Input::Tick | Input::ReloadNotBegun { .. } => None,
         };
         let was_running = !matches!(self.proxy.state(), ProxyState::Stopping | ProxyState::Stopped);
         self.proxy.handle(input, self.now, &mut out);
@@ -206,6 +208,10 @@ impl World {
                     self.reloads_open = self.reloads_open.checked_sub(1).expect("one report for each reload");
                     self.check_report(reloaded);
                     self.reloaded.push(reloaded.clone());
+                }
+                Output::ReloadNotBegun(noted) => {
+                    assert!(!noted.errors.is_empty() && noted.virtual_clusters.is_empty(), "{noted:?}");
+                    self.not_begun.push(noted.outcome);
                 }
                 Output::Ended(result) => {
                     assert!(self.held.is_empty() && self.reloads_open == 0, "{:?}", self.held);

@@ -1,0 +1,182 @@
+//! A `kroxy serve` of a test's own, and commands that talk to it.
+
+use crate::ports::free_port;
+use serde_json::Value;
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Long enough for a machine under load, short enough to notice what hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_kroxy");
+
+/// A folder that goes with its owner.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new(name: &str) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder); // there is none, as a rule
+        fs::create_dir_all(&folder).expect("cargo's own folder is writable");
+        Self(folder)
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, contents: &str) -> PathBuf {
+        let file = self.file(name);
+        fs::write(&file, contents).expect("writable");
+        file
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0); // what is left is in cargo's folder for temporary files
+    }
+}
+
+/// Virtual clusters of one node each, with ports that stay the same while the configuration is written anew.
+pub(crate) struct Clusters(Vec<(&'static str, u16, u16)>);
+
+impl Clusters {
+    pub(crate) fn new(names: &[&'static str]) -> Self {
+        Self(names.iter().map(|name| (*name, free_port(), free_port())).collect())
+    }
+
+    /// The configuration, with an upstream for all of them and more settings.
+    pub(crate) fn with(&self, upstream: &str, more: &str) -> String {
+        let clusters = self.0.iter().map(|(name, port, node)| {
+            format!(
+                r#"(name: "{name}", upstream: (bootstrap_servers: ["{upstream}"]), gateways: [(name: "g", port_per_broker:
+                (bind: "127.0.0.1", advertised_host: "localhost", bootstrap_port: {port}, nodes: [(ids: (0, 0), first_port: {node})]))])"#
+            )
+        });
+        let clusters = clusters.collect::<Vec<_>>().join(",\n");
+        let admin = if more.contains("admin:") { "" } else { r#"admin: (bind: "127.0.0.1:0"),"# };
+        format!("({admin} {more}\n virtual_clusters: [\n{clusters}\n])\n")
+    }
+}
+
+/// A proxy in a process of its own, killed when its test ends.
+pub(crate) struct Kroxy {
+    child: Child,
+    log: Receiver<Value>,
+    admin: Option<String>,
+}
+
+impl Kroxy {
+    /// Starts with the configuration in a file, and waits until it has started.
+    pub(crate) fn serve(file: &Path) -> Self {
+        let mut kroxy = Self::spawn(file, &[]);
+        kroxy.hear("the proxy is started");
+        kroxy
+    }
+
+    /// Starts with further variables in its environment, and waits for nothing.
+    pub(crate) fn spawn(file: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command.args(["--log-format", "json", "serve"]).arg(file).env_remove("RUST_LOG");
+        command.envs(environment.iter().copied()).stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program was built");
+        let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let (tell, log) = channel();
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                if tell.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, log, admin: None }
+    }
+
+    /// Waits for a line of the log with these words.
+    pub(crate) fn hear(&mut self, words: &str) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = self.log.recv_timeout(left).unwrap_or_else(|e| panic!("nothing about {words:?}: {e}"));
+            if let Some(address) = line["address"].as_str() {
+                self.admin = Some(address.to_owned());
+            }
+            if line["message"].as_str().or(line.as_str()).is_some_and(|message| message.contains(words)) {
+                return line;
+            }
+        }
+    }
+
+    /// Where its admin API listens.
+    pub(crate) fn admin(&self) -> &str {
+        self.admin.as_deref().expect("it has said so before it started")
+    }
+
+    pub(crate) fn pid(&self) -> String {
+        self.child.id().to_string()
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args(["-s", signal, &self.pid()]).status().expect("kill is there");
+        assert!(sent.success(), "it runs");
+    }
+
+    /// A command that asks this proxy: `kroxy WORDS --connect …`.
+    pub(crate) fn ask(&self, words: &[&str]) -> Answer {
+        run(&[words, &["--connect", self.admin()]].concat())
+    }
+
+    pub(crate) fn status(&self) -> Value {
+        self.ask(&["status", "-o", "json"]).json()
+    }
+
+    /// Waits until it has ended, and says with which code.
+    pub(crate) fn ended(&mut self) -> i32 {
+        let deadline = Instant::now() + PATIENCE;
+        // The log ends when the process does.
+        while let Ok(_) | Err(std::sync::mpsc::RecvTimeoutError::Timeout) =
+            self.log.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
+            assert!(Instant::now() < deadline, "it does not end");
+        }
+        self.child.wait().expect("it is ours").code().expect("it was not killed")
+    }
+}
+
+impl Drop for Kroxy {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // it has ended, as a rule
+        let _ = self.child.wait(); // likewise
+    }
+}
+
+/// How a command ended and what it said.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) errors: String,
+}
+
+impl Answer {
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+}
+
+/// Runs `kroxy` with these arguments.
+pub(crate) fn run(words: &[&str]) -> Answer {
+    let Output { status, stdout, stderr } = Command::new(PROGRAM).args(words).output().expect("the program was built");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    Answer { code: status.code().expect("it was not killed"), out: text(stdout), errors: text(stderr) }
+}

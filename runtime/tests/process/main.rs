@@ -1,0 +1,7 @@
+//! The program itself, as an operator has it: its commands, its signals, its files and its admin API.
+
+mod client;
+mod kroxy;
+#[path = "../ports/mod.rs"]
+mod ports;
+mod reload;
