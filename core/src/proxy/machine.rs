@@ -46,6 +46,8 @@ pub struct Proxy {
     /// The generation whose settings of the proxy itself are in force.
     pub(super) settings: u64,
     pub(super) in_force_since: Instant,
+    /// The generation of the last reload that changed anything: of one that only removed, nothing else would tell.
+    pub(super) last_applied: u64,
     pub(super) reload: Option<Reload>,
     pub(super) last_reload: Option<Reloaded>,
     /// Clusters that gave up and whose failure has not been weighed yet. Empty between inputs.
@@ -82,6 +84,7 @@ impl Proxy {
             last_generation: FIRST_GENERATION,
             settings: FIRST_GENERATION,
             in_force_since: now,
+            last_applied: FIRST_GENERATION,
             reload: None,
             last_reload: None,
             gave_up: Vec::new(),
@@ -153,9 +156,10 @@ impl Proxy {
         self.loaded.get(&self.settings).expect("the settings in force are kept")
     }
 
-    /// The highest generation of which something is in force.
+    /// The highest generation of which something is in force, the absence of a virtual cluster included.
     pub fn generation(&self) -> u64 {
-        self.members.values().map(|m| m.cluster.generation()).fold(self.settings, u64::max)
+        let highest = self.settings.max(self.last_applied);
+        self.members.values().map(|m| m.cluster.generation()).fold(highest, u64::max)
     }
 
     /// Over what is in force, of whatever generations. A failed cluster counts with what it is retried with.

@@ -16,6 +16,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Reload {
     trigger: Trigger,
+    generation: u64,
     began: Instant,
     settings_changed: bool,
     warnings: Vec<String>,
@@ -134,7 +135,7 @@ impl Proxy {
         }
         let part = |plan: &ClusterPlan| (plan.name.clone(), Part { plan: plan.clone(), end: None });
         let parts = plan.virtual_clusters.iter().map(part).collect();
-        self.reload = Some(Reload { trigger, began: now, settings_changed, warnings: plan.warnings, parts });
+        self.reload = Some(Reload { trigger, generation, began: now, settings_changed, warnings: plan.warnings, parts });
         for part in &plan.virtual_clusters {
             self.begin_part(part, generation, &loaded, now, out);
         }
@@ -252,6 +253,7 @@ impl Proxy {
         let outcome = reload.outcome();
         if matches!(outcome, ReloadOutcome::Applied | ReloadOutcome::Partial) {
             self.in_force_since = now;
+            self.last_applied = reload.generation;
         }
         let reloaded = Reloaded {
             trigger: reload.trigger,

@@ -266,6 +266,18 @@ fn a_reload_that_changes_nothing_says_so_and_one_that_takes_a_restart_is_refused
 }
 
 #[test]
+fn what_only_removes_is_a_generation_of_its_own() {
+    let mut w = started(loaded(three()));
+    let two = loaded(three().split_off(1));
+    let digest = two.digest();
+    w.ask(reload(two)).expect("nothing else runs");
+    w.settle();
+    let done = w.reloaded.pop().expect("it is over");
+    assert_eq!((done.outcome, done.generation, done.digest), (ReloadOutcome::Applied, 2, digest));
+    assert_eq!((w.proxy.generation(), w.proxy.digest()), (2, digest));
+}
+
+#[test]
 fn a_rename_that_keeps_its_ports_waits_until_the_old_cluster_has_let_go() {
     let mut w = started(loaded(three()));
     let mut renamed = cluster("c", 9392);
