@@ -51,6 +51,7 @@ pub struct Config {
     admin: Admin,
     on_virtual_cluster_failure: OnVirtualClusterFailure,
     watch: bool,
+    log: Log,
     virtual_clusters: NonEmpty<VirtualCluster>,
 }
 
@@ -66,6 +67,26 @@ impl Default for Admin {
     fn default() -> Self {
         Self { bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9190) }
     }
+}
+
+/// What the proxy says while it runs.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Log {
+    /// How much; `None` leaves it to whoever started the process.
+    pub level: Option<LogLevel>,
+}
+
+/// How much is said.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum LogLevel {
+    /// Warnings and errors.
+    Warn,
+    /// What an operator wants to know.
+    Info,
+    /// Every connection.
+    Debug,
+    /// Everything, that of libraries included.
+    Trace,
 }
 
 /// What happens when a virtual cluster fails.
@@ -244,7 +265,7 @@ impl Config {
         let conflicts = same_names(&virtual_clusters).chain(same_addresses(admin, &virtual_clusters)).collect();
         match NonEmpty::new(conflicts) {
             Some(conflicts) => Err(conflicts),
-            None => Ok(Self { admin, on_virtual_cluster_failure, watch: false, virtual_clusters }),
+            None => Ok(Self { admin, on_virtual_cluster_failure, watch: false, log: Log::default(), virtual_clusters }),
         }
     }
 
@@ -252,6 +273,17 @@ impl Config {
     #[must_use]
     pub fn watching(self, watch: bool) -> Self {
         Self { watch, ..self }
+    }
+
+    /// The same with another log.
+    #[must_use]
+    pub fn logging(self, log: Log) -> Self {
+        Self { log, ..self }
+    }
+
+    /// What the proxy says while it runs.
+    pub const fn log(&self) -> Log {
+        self.log
     }
 
     /// Whether files that change are put in force by themselves.

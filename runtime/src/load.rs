@@ -12,7 +12,7 @@ use std::{
 
 /// Puts digests to the values of a configuration.
 pub fn loaded(config: Config) -> Loaded {
-    let settings = digest(&(config.admin(), config.on_virtual_cluster_failure(), config.watch()));
+    let settings = digest(&(config.admin(), config.on_virtual_cluster_failure(), config.watch(), config.log()));
     Loaded::new(config, settings, |cluster| Material { digest: digest(cluster), files: BTreeMap::new() })
 }
 

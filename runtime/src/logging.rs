@@ -1,10 +1,12 @@
 //! What kroxy says while it runs: one line per event, on standard error.
 //!
 //! At `info` are the events of the proxy, its virtual clusters and upstream nodes, at `debug` those of connections. There
-//! is nothing for each request.
+//! is nothing for each request. How much is said is decided by the command line, else by the environment, else by the
+//! configuration, which may change.
 
-use std::io::IsTerminal;
-use tracing_subscriber::{EnvFilter, filter::ParseError};
+use kroxy_core::config::{Log, LogLevel};
+use std::{io::IsTerminal, sync::OnceLock};
+use tracing_subscriber::{EnvFilter, filter::ParseError, reload};
 
 /// The variable that overrides what is said, in the syntax of `tracing-subscriber`, such as `info,runtime::listen=debug`.
 pub(crate) const VARIABLE: &str = "RUST_LOG";
@@ -36,6 +38,10 @@ pub(crate) enum Verbosity {
 }
 
 impl Verbosity {
+    fn filter(self) -> EnvFilter {
+        EnvFilter::builder().parse(self.directives()).expect("levels and names of crates")
+    }
+
     fn directives(self) -> String {
         let ours = |level: &str| OURS.map(|name| format!("{name}={level}")).join(",");
         match self {
@@ -44,6 +50,36 @@ impl Verbosity {
             Self::Connections => format!("info,{}", ours("debug")),
             Self::Everything => format!("debug,{}", ours("trace")),
         }
+    }
+}
+
+impl From<LogLevel> for Verbosity {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Warn => Self::Quiet,
+            LogLevel::Info => Self::Normal,
+            LogLevel::Debug => Self::Connections,
+            LogLevel::Trace => Self::Everything,
+        }
+    }
+}
+
+/// The log of this process, where [`start`] has set it up and nobody has decided for good how much is said.
+static STEERED: OnceLock<Steered> = OnceLock::new();
+
+struct Steered {
+    replace: Replace,
+    /// What holds where the configuration says nothing.
+    usual: Verbosity,
+}
+
+type Replace = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>;
+
+/// Says as much from now on as the configuration wants. The log of a program that kroxy is embedded in is left alone.
+pub(crate) fn apply(log: Log) {
+    let Some(Steered { replace, usual }) = STEERED.get() else { return };
+    if let Err(e) = replace(log.level.map_or(*usual, Verbosity::from).filter()) {
+        tracing::warn!("the level of the log stays as it is: {e}");
     }
 }
 
@@ -58,20 +94,37 @@ pub(crate) fn start(format: Format, asked: Option<Verbosity>, usual: Verbosity) 
     let is_terminal = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_terminal);
     let started = match format {
-        Format::Text => builder.with_target(false).try_init(),
-        Format::Json => builder.json().flatten_event(true).with_current_span(false).try_init(), // it is the last of all spans
+        Format::Text => {
+            let builder = builder.with_target(false).with_filter_reloading();
+            let replace = replace(builder.reload_handle());
+            builder.try_init().map(|()| replace)
+        }
+        Format::Json => {
+            let builder = builder.json().flatten_event(true).with_current_span(false); // it is the last of all spans
+            let builder = builder.with_filter_reloading();
+            let replace = replace(builder.reload_handle());
+            builder.try_init().map(|()| replace)
+        }
     };
-    if let Err(e) = started {
-        tracing::debug!("somebody else has set up the log: {e}");
+    match started {
+        Ok(replace) if asked.is_none() && environment.is_none() => {
+            STEERED.get_or_init(|| Steered { replace, usual });
+        }
+        Ok(_) => {} // it stays as it is
+        Err(e) => tracing::debug!("somebody else has set up the log: {e}"),
     }
     Ok(())
+}
+
+fn replace<S: 'static>(handle: reload::Handle<EnvFilter, S>) -> Replace {
+    Box::new(move |filter| handle.reload(filter))
 }
 
 fn filter(asked: Option<Verbosity>, environment: Option<&str>, usual: Verbosity) -> Result<EnvFilter, ParseError> {
     match (asked, environment) {
         (None, Some(directives)) => EnvFilter::builder().parse(directives),
-        (Some(asked), _) => EnvFilter::builder().parse(asked.directives()),
-        (None, None) => EnvFilter::builder().parse(usual.directives()),
+        (Some(asked), _) => Ok(asked.filter()),
+        (None, None) => Ok(usual.filter()),
     }
 }
 

@@ -8,7 +8,9 @@ use core::fmt::{self, Write as _};
 use super::{ClusterPlan, FieldChange, FilePurpose, Material, Plan, Present};
 use crate::{
     cluster::{Change, RetryPolicy},
-    config::{Admin, ClusterName, Config, Limits, OnVirtualClusterFailure, Serve, Upstream, VirtualCluster},
+    config::{
+        Admin, ClusterName, Config, Limits, Log, LogLevel, OnVirtualClusterFailure, Serve, Upstream, VirtualCluster,
+    },
     gateway::{Gateway, GatewayKind, PortPerBroker},
     status::ReloadAction,
 };
@@ -55,6 +57,9 @@ pub(super) fn settings(old: &Config, new: &Config) -> Plan {
     live.compare(&field("max_retries"), Change::Live, &max_retries, &new_retry.max_retries, show_retries);
     live.compare(&field("backoff.initial"), Change::Live, &initial, &new_retry.initial, debug);
     live.compare(&field("backoff.cap"), Change::Live, &cap, &new_retry.cap, debug);
+    let Log { level } = old.log();
+    let show_level = |level: &Option<LogLevel>| level.map_or("unset".to_owned(), |level| format!("{level:?}"));
+    live.compare("log.level", Change::Live, &level, &new.log().level, show_level);
     live.compare("watch", Change::Live, &old.watch(), &new.watch(), ToString::to_string);
     Plan { settings: live.fields, refused: refused.fields, ..Plan::default() }
 }

@@ -2,7 +2,7 @@
 
 /// The fields by their names (without places, as [`super::locate::FieldPath::names`] has them; nothing is the file), and
 /// what is right in them, with an example.
-pub(super) const RIGHT: [(&str, &str); 30] = [
+pub(super) const RIGHT: [(&str, &str); 32] = [
     ("", "a configuration is `( virtual_clusters: [ … ] )`; fixtures/config has an example for each typical set-up"),
     ("admin", "such as `( bind: \"127.0.0.1:9190\" )`"),
     ("admin.bind", "a loopback address and a port, such as \"127.0.0.1:9190\" or \"[::1]:9190\""),
@@ -16,6 +16,8 @@ pub(super) const RIGHT: [(&str, &str); 30] = [
     ("on_virtual_cluster_failure.retry.initial_backoff", "a duration in quotes, such as \"500ms\" or \"1s\""),
     ("on_virtual_cluster_failure.retry.max_backoff", "a duration in quotes, at least initial_backoff, such as \"60s\""),
     ("watch", "`true` or `false`"),
+    ("log", "such as `( level: Debug )`"),
+    ("log.level", "`Warn`, `Info`, `Debug` or `Trace`"),
     ("virtual_clusters", "a list with at least one `( name: …, upstream: …, gateways: … )`"),
     ("virtual_clusters.name", "letters, digits and hyphens, at most 63, in quotes, such as \"orders\""),
     ("virtual_clusters.upstream", "such as `( bootstrap_servers: [\"kafka-1.internal:9092\"] )`"),

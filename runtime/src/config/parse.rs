@@ -3,12 +3,13 @@
 use super::{
     error::Problem,
     locate::FieldPath,
-    raw::{RawCluster, RawConfig, RawGateway, RawMaxRetries, RawOnFailure, RawServe},
+    raw::{RawCluster, RawConfig, RawGateway, RawLog, RawLogLevel, RawMaxRetries, RawOnFailure, RawServe},
 };
 use kroxy_core::{
     cluster::RetryPolicy,
     config::{
-        Admin, Config, Conflict, Limits, ListenerOf, NonEmpty, OnVirtualClusterFailure, Serve, Upstream, VirtualCluster,
+        Admin, Config, Conflict, Limits, ListenerOf, Log, LogLevel, NonEmpty, OnVirtualClusterFailure, Serve, Upstream,
+        VirtualCluster,
     },
     gateway::{Gateway, GatewayError, GatewayKind, NodeRange, PortPerBroker, PortUse, Route},
 };
@@ -33,7 +34,7 @@ pub(super) fn parse(text: &str, raw: RawConfig) -> Result<Config, Vec<Problem>> 
         return Err(vec![Problem::at(text, &at, "there is no virtual cluster to serve")]);
     };
     Config::new(admin, on_failure, clusters.clone())
-        .map(|config| config.watching(raw.watch))
+        .map(|config| config.watching(raw.watch).logging(log(&raw.log)))
         .map_err(|conflicts| conflicts.iter().map(|conflict| parser.conflict(conflict, &clusters)).collect())
 }
 
@@ -173,6 +174,16 @@ impl Parser<'_> {
             .also(self.text, &earlier, "taken here")
             .with_help(Some(help))
     }
+}
+
+fn log(raw: &RawLog) -> Log {
+    let level = |raw| match raw {
+        RawLogLevel::Warn => LogLevel::Warn,
+        RawLogLevel::Info => LogLevel::Info,
+        RawLogLevel::Debug => LogLevel::Debug,
+        RawLogLevel::Trace => LogLevel::Trace,
+    };
+    Log { level: raw.level.map(level) }
 }
 
 /// The field that gives a listener its port.

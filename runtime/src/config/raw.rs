@@ -22,6 +22,9 @@ pub(super) struct RawConfig {
     /// Whether this file and the files that it names are watched: what they hold comes into force when it changes.
     #[serde(default)]
     pub(super) watch: bool,
+    /// What is said while the proxy runs.
+    #[serde(default)]
+    pub(super) log: RawLog,
     /// The Kafka clusters that clients see. At least one.
     pub(super) virtual_clusters: Vec<RawCluster>,
 }
@@ -46,6 +49,27 @@ impl Default for RawAdmin {
 
 fn admin_bind() -> SocketAddr {
     Admin::default().bind
+}
+
+/// The log.
+#[derive(Deserialize, Default, Debug)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct RawLog {
+    /// How much: `Debug` has every connection. The command line (`-v`, `-q`) and `RUST_LOG` come before it; where nobody says
+    /// anything, it is `Info`. A reload changes it at once.
+    #[serde(default)]
+    pub(super) level: Option<RawLogLevel>,
+}
+
+/// How much is said.
+#[derive(Deserialize, Clone, Copy, Debug)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) enum RawLogLevel {
+    Warn,
+    Info,
+    Debug,
+    Trace,
 }
 
 /// What happens when a virtual cluster fails.

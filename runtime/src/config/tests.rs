@@ -42,13 +42,14 @@ fn every_example_is_valid() {
 
 #[test]
 fn what_is_not_set_has_its_default_and_what_is_set_is_taken() {
-    use kroxy_core::config::{Admin, Limits, OnVirtualClusterFailure, Serve, Upstream, VirtualCluster};
+    use kroxy_core::config::{Admin, Limits, Log, LogLevel, OnVirtualClusterFailure, Serve, Upstream, VirtualCluster};
     use std::time::Duration;
     let example = |name: &str| load(&fixtures().join(name)).expect("valid");
 
     let plain = example("single-broker.ron");
     assert_eq!(plain.admin(), Admin::default());
     assert_eq!(plain.on_virtual_cluster_failure(), OnVirtualClusterFailure::default());
+    assert_eq!(plain.log(), Log::default());
     let [cluster] = plain.virtual_clusters() else { panic!("one virtual cluster") };
     assert_eq!(cluster.name.as_str(), "local");
     assert_eq!(cluster.limits, Limits::default());
@@ -58,6 +59,7 @@ fn what_is_not_set_has_its_default_and_what_is_set_is_taken() {
 
     let tuned = example("tuned.ron");
     assert_eq!(tuned.admin().bind, "127.0.0.1:9199".parse().expect("an address"));
+    assert_eq!(tuned.log().level, Some(LogLevel::Debug));
     let on_failure = tuned.on_virtual_cluster_failure();
     assert_eq!(on_failure.serve, Serve::Remaining);
     assert_eq!(on_failure.retry.max_retries, None);

@@ -5,7 +5,7 @@ use crate::{
     admin,
     cluster::ClusterShared,
     listen::{self, BindError, Bound, Stage},
-    lock,
+    lock, logging,
     metrics::ClusterMetrics,
     net::{Listener, Net},
 };
@@ -77,6 +77,7 @@ impl<N: Net> Supervisor<N> {
     }
 
     pub(super) async fn run(mut self, first: Vec<Output>) {
+        self.apply_settings();
         self.start_admin().await;
         self.carry_out(first);
         while !self.is_over() {
@@ -105,6 +106,11 @@ impl<N: Net> Supervisor<N> {
 
     fn is_over(&self) -> bool {
         lock(&self.shared.machine).result().is_some()
+    }
+
+    /// All other settings are read where they are used.
+    fn apply_settings(&self) {
+        logging::apply(lock(&self.shared.machine).settings().config().log());
     }
 
     async fn start_admin(&mut self) {
@@ -235,7 +241,7 @@ impl<N: Net> Supervisor<N> {
                     let transition = transition.status(self.wall());
                     self.publish(EventKind::ProxyTransition { transition });
                 }
-                Output::ApplySettings { .. } => {} // all of them are read where they are used
+                Output::ApplySettings { .. } => self.apply_settings(),
                 Output::Reloaded(reloaded) => {
                     let report = self.reloaded(&reloaded);
                     if let Some(answer) = self.reloading.take() {

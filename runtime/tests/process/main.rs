@@ -1,6 +1,9 @@
 //! The program itself, as an operator has it: its commands, its signals, its files and its admin API.
 
+mod agreement;
 mod client;
+#[path = "../clusters/mod.rs"]
+mod clusters;
 mod kroxy;
 #[path = "../ports/mod.rs"]
 mod ports;
