@@ -1,7 +1,9 @@
 //! Virtual clusters that cannot be had as configured, on real sockets: what is served, what is said, what a reload does.
 
+mod clusters;
 mod ports;
 
+use clusters::{Cluster, text};
 use kroxy_core::{
     proxy::Trigger,
     reload::Loaded,
@@ -34,51 +36,20 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const HEARTBEAT: &[u8] = &[0, 0, 0, 12, 0, 12, 0, 4, 0, 0, 0, 7, 0, 1, b's', 0];
 const HEARTBEAT_OK: &[u8] = &[0, 0, 0, 5, 0, 0, 0, 7, 0];
 
-/// A virtual cluster as a test writes it down.
-#[derive(Clone)]
-struct Cluster {
-    name: &'static str,
-    upstream: SocketAddr,
-    bind: &'static str,
-    bootstrap_port: u16,
-    node_port: u16,
-    more: &'static str,
-}
-
-impl Cluster {
-    fn new(name: &'static str, upstream: SocketAddr) -> Self {
-        Self { name, upstream, bind: "127.0.0.1", bootstrap_port: free_port(), node_port: free_port(), more: "" }
-    }
-
-    fn text(&self) -> String {
-        let Self { name, upstream, bind, bootstrap_port, node_port, more } = self;
-        format!(
-            r#"(name: "{name}", upstream: (bootstrap_servers: ["{upstream}"]), {more} gateways: [(name: "g", port_per_broker:
-            (bind: "{bind}", advertised_host: "127.0.0.1", bootstrap_port: {bootstrap_port},
-            nodes: [(ids: (0, 0), first_port: {node_port})]))]),"#
-        )
-    }
-
-    /// Has a client ask something, and sees that it is answered.
-    async fn demand_service(&self, upstream: &tokio::net::TcpListener) {
-        let exchange = async {
-            let mut client = TcpStream::connect(("127.0.0.1", self.bootstrap_port)).await.expect("the gateway listens");
-            client.write_all(HEARTBEAT).await.expect("the proxy reads");
-            let (mut broker, _) = upstream.accept().await.expect("accepts");
-            let mut asked = vec![0; HEARTBEAT.len()];
-            broker.read_exact(&mut asked).await.expect("the question arrives");
-            broker.write_all(HEARTBEAT_OK).await.expect("the proxy reads");
-            let mut answer = vec![0; HEARTBEAT_OK.len()];
-            client.read_exact(&mut answer).await.expect("an answer");
-            assert_eq!((&asked[..], &answer[..]), (HEARTBEAT, HEARTBEAT_OK));
-        };
-        timeout(PATIENCE, exchange).await.unwrap_or_else(|_| panic!("{} does not serve", self.name));
-    }
-}
-
-fn text(settings: &str, clusters: &[Cluster]) -> String {
-    let clusters: String = clusters.iter().map(Cluster::text).collect();
-    format!(r#"(admin: (bind: "127.0.0.1:0"), {settings} virtual_clusters: [{clusters}])"#)
+/// Has a client ask something, and sees that it is answered.
+async fn demand_service(cluster: &Cluster, upstream: &tokio::net::TcpListener) {
+    let exchange = async {
+        let mut client = TcpStream::connect(("127.0.0.1", cluster.bootstrap_port)).await.expect("the gateway listens");
+        client.write_all(HEARTBEAT).await.expect("the proxy reads");
+        let (mut broker, _) = upstream.accept().await.expect("accepts");
+        let mut asked = vec![0; HEARTBEAT.len()];
+        broker.read_exact(&mut asked).await.expect("the question arrives");
+        broker.write_all(HEARTBEAT_OK).await.expect("the proxy reads");
+        let mut answer = vec![0; HEARTBEAT_OK.len()];
+        client.read_exact(&mut answer).await.expect("an answer");
+        assert_eq!((&asked[..], &answer[..]), (HEARTBEAT, HEARTBEAT_OK));
+    };
+    timeout(PATIENCE, exchange).await.unwrap_or_else(|_| panic!("{} does not serve", cluster.name));
 }
 
 fn loaded(settings: &str, clusters: &[Cluster]) -> Loaded {
@@ -132,7 +103,7 @@ async fn what_remains_is_served_and_a_port_that_gets_free_brings_the_rest_back()
 
     let status = until(&proxy, "the proxy is up", |s| s.proxy.state == ProxyState::Started).await;
     assert_eq!(states(&status)[0], ClusterState::Serving);
-    good.demand_service(&broker).await;
+    demand_service(&good, &broker).await;
     // It is being retried all the time, and never for long in another state than `failed`.
     let failed = until(&proxy, "the other has failed", |s| s.virtual_clusters[1].state == ClusterState::Failed).await;
     let reason = failed.virtual_clusters[1].reason.clone().expect("a failed cluster has a reason").join(": ");
@@ -141,7 +112,7 @@ async fn what_remains_is_served_and_a_port_that_gets_free_brings_the_rest_back()
 
     drop(intruder);
     until(&proxy, "both serve", |s| states(s) == [ClusterState::Serving; 2]).await;
-    taken.demand_service(&broker).await;
+    demand_service(&taken, &broker).await;
     end(proxy, lifetime).await;
 }
 
@@ -174,7 +145,7 @@ async fn a_gateway_comes_to_listen_on_all_addresses_by_a_reload() {
     until(&proxy, "it serves", |s| states(s) == [ClusterState::Serving]).await;
     let report = proxy.reload(Trigger::Api, loaded("", std::slice::from_ref(&wide))).await.expect("nothing else runs");
     assert_eq!(report.outcome, ReloadOutcome::Applied, "{report:?}");
-    wide.demand_service(&broker).await;
+    demand_service(&wide, &broker).await;
 
     // The way back is barred: what served before the reload serves again.
     let narrow = Cluster { bind: "127.0.0.2", bootstrap_port: free_port(), ..wide.clone() };
@@ -182,6 +153,6 @@ async fn a_gateway_comes_to_listen_on_all_addresses_by_a_reload() {
     let report = proxy.reload(Trigger::Api, loaded("", &[narrow])).await.expect("nothing else runs");
     assert_eq!(report.outcome, ReloadOutcome::Failed, "{report:?}");
     assert_eq!(report.virtual_clusters[0].outcome, ClusterOutcome::NotPrepared, "{report:?}");
-    wide.demand_service(&broker).await;
+    demand_service(&wide, &broker).await;
     end(proxy, lifetime).await;
 }

@@ -135,7 +135,8 @@ impl Proxy {
         }
         let part = |plan: &ClusterPlan| (plan.name.clone(), Part { plan: plan.clone(), end: None });
         let parts = plan.virtual_clusters.iter().map(part).collect();
-        self.reload = Some(Reload { trigger, generation, began: now, settings_changed, warnings: plan.warnings, parts });
+        self.reload =
+            Some(Reload { trigger, generation, began: now, settings_changed, warnings: plan.warnings, parts });
         for part in &plan.virtual_clusters {
             self.begin_part(part, generation, &loaded, now, out);
         }
