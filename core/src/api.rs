@@ -212,6 +212,11 @@ impl Api {
         if version < first_with_addresses { ResponseTreatment::Relay } else { self.response }
     }
 
+    /// Whether upstream may keep a request of it waiting on purpose, so that the time it takes says nothing about upstream.
+    pub const fn is_long_poll(&self) -> bool {
+        matches!(self.key, ApiKey::FETCH | ApiKey::SHARE_FETCH | ApiKey::JOIN_GROUP | ApiKey::SYNC_GROUP)
+    }
+
     /// The oldest version to offer to clients where upstream offers so much.
     ///
     /// Kafka 4 still offers `Produce` from 0, which it no longer speaks, because old librdkafka takes an absent version 0

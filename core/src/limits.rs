@@ -64,3 +64,10 @@ pub const UNMAPPED_NODE_PORT: u16 = 1;
 /// Client connections of one virtual cluster unless configured. Two file descriptors each, so well within the 65,536 and
 /// more that service managers allow; a Kafka broker in production has some thousands.
 pub const CONNECTIONS_MAX: usize = 10_000;
+
+/// How far back "lately" goes where latencies are told: long enough for a percentile of a quiet cluster, short enough to see
+/// a change while looking.
+pub const LATENCY_WINDOW: core::time::Duration = core::time::Duration::from_secs(60);
+
+/// How often latencies are set aside: the window is longer than it should be by no more than this.
+pub const LATENCY_TURN: core::time::Duration = core::time::Duration::from_secs(10);

@@ -170,13 +170,17 @@ pub struct Totals {
     pub connections_closed: u64,
 }
 
-/// Request latency, split by who took the time.
+/// Latency of the requests of about the last minute, split by who took the time. Answers that the proxy gave itself are not
+/// among them.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Latency {
-    /// What the proxy added; absent where nothing was measured.
+    /// What the proxy added: from turning to the bytes that end a request until they were written, and the same for its
+    /// response. Waiting for a peer is not in it. Absent where nothing was measured.
     pub proxy: Option<Quantiles>,
-    /// What upstream took, long polls included; absent where nothing was measured.
+    /// What upstream took, from all of a request handed over, and everything before it answered, to the end of its response.
+    /// `Fetch`, `ShareFetch`, `JoinGroup` and `SyncGroup` are left out, which upstream may keep waiting on purpose. Absent
+    /// where nothing was measured.
     pub upstream: Option<Quantiles>,
 }
 

@@ -15,6 +15,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
+    time::Duration,
 };
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -209,12 +210,10 @@ impl Seen {
         self.metrics.bytes_out.inc_by(bytes);
     }
 
-    /// Requests are over, and so many are not.
-    pub(crate) fn settle(&self, exchanges: &[Exchange], in_flight: usize) {
+    /// Requests are over, for which the proxy `took` so long last, and so many are not.
+    pub(crate) fn settle(&self, exchanges: &[Exchange], in_flight: usize, took: Duration) {
         self.in_flight.store(in_flight, Relaxed);
-        for exchange in exchanges {
-            self.metrics.settle(exchange);
-        }
+        self.metrics.settle(exchanges, took);
     }
 
     /// The client has said who it is.

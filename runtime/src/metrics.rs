@@ -3,12 +3,18 @@
 //! Every handle that the hot path touches is looked up once for each virtual cluster: a label look-up costs ten times as
 //! much as the count itself.
 
+mod latency;
+
+use self::latency::{Lately, Latencies, LatencyVec};
 use crate::lock;
 use kroxy_core::{
     api::{APIS, Api},
-    cluster, proxy,
-    relay::Exchange,
-    status::{ClusterState, ProxyState, Status},
+    cluster,
+    latency::{BUCKETS, Counts},
+    proxy,
+    relay::{AnsweredBy, Exchange},
+    status::{ClusterState, Latency, ProxyState, Status},
+    time::Instant,
 };
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
@@ -16,12 +22,12 @@ use prometheus::{
 };
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, OnceLock},
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
 };
 
-/// Seconds: from well below a network round trip to the longest poll.
-const LATENCY_BUCKETS: &[f64] =
-    &[0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0];
+/// Seconds that drains take: from nothing in flight to a long deadline.
+const DRAIN_BUCKETS: &[f64] = &[0.001, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// Seconds that states last: from a moment to a day.
 const STATE_BUCKETS: &[f64] = &[0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3_600.0, 86_400.0];
@@ -53,7 +59,8 @@ pub struct Metrics {
     own_answers: IntCounterVec,
     request_bytes: IntCounterVec,
     response_bytes: IntCounterVec,
-    request_duration: HistogramVec,
+    upstream_duration: LatencyVec,
+    added_duration: LatencyVec,
     unmapped_nodes: IntCounterVec,
     unanswered: IntCounterVec,
     not_authenticated: IntCounterVec,
@@ -80,19 +87,14 @@ impl Metrics {
             registry.register(Box::new(metric.clone())).expect("registered once");
             metric
         };
+        let with_latencies = |name: &str, help: &str| {
+            let metric = LatencyVec::new(name, help);
+            registry.register(Box::new(metric.clone())).expect("registered once");
+            metric
+        };
         let connections = IntGaugeVec::new(Opts::new("kroxy_connections", "Client connections open now."), CLUSTER)
             .expect("a valid metric");
         registry.register(Box::new(connections.clone())).expect("registered once");
-        let request_duration = HistogramVec::new(
-            histogram(
-                "kroxy_request_duration_seconds",
-                "From the first byte of a request read to the last byte of its response decided, long polls included.",
-                LATENCY_BUCKETS.to_vec(),
-            ),
-            API,
-        )
-        .expect("a valid metric");
-        registry.register(Box::new(request_duration.clone())).expect("registered once");
         macro_rules! registered {
             ($metric:expr) => {{
                 let metric = $metric.expect("a valid metric");
@@ -138,7 +140,7 @@ impl Metrics {
                 &["virtual_cluster", "from", "to"],
             ),
             drain_duration: registered!(HistogramVec::new(
-                histogram("kroxy_drain_duration_seconds", "How long drains took.", LATENCY_BUCKETS.to_vec()),
+                histogram("kroxy_drain_duration_seconds", "How long drains took.", DRAIN_BUCKETS.to_vec()),
                 CLUSTER
             )),
             drain_connections: counter(
@@ -157,7 +159,16 @@ impl Metrics {
                 states
             ))),
             connections,
-            request_duration,
+            upstream_duration: with_latencies(
+                "kroxy_request_upstream_seconds",
+                "How long upstream had a request: from all of it handed over, and everything before it on its connection \
+                 answered, to the last byte of the response read. Long polls included: Fetch, ShareFetch, JoinGroup, SyncGroup.",
+            ),
+            added_duration: with_latencies(
+                "kroxy_request_added_seconds",
+                "What the proxy added to a request: from turning to the bytes that end it until they were written, and the \
+                 same for its response. Waiting for a peer is not in it.",
+            ),
             connections_accepted: counter("kroxy_connections_accepted_total", "Client connections accepted.", CLUSTER),
             connections_refused: counter(
                 "kroxy_connections_refused_total",
@@ -204,6 +215,7 @@ impl Metrics {
             not_authenticated: self.not_authenticated.with_label_values(&[name]),
             disconnects: Mutex::default(),
             apis: [const { OnceLock::new() }; APIS.len()],
+            lately: Lately::default(),
             all: self.clone(),
         }
     }
@@ -277,6 +289,8 @@ pub(crate) struct ClusterMetrics {
     disconnects: Mutex<BTreeMap<&'static str, u64>>,
     /// By API key; made when an API is first used.
     apis: [OnceLock<ApiMetrics>; APIS.len()],
+    /// What the proxy adds, and what upstream takes.
+    lately: Lately<2>,
     all: Metrics,
 }
 
@@ -286,12 +300,21 @@ struct ApiMetrics {
     own_answers: IntCounter,
     request_bytes: IntCounter,
     response_bytes: IntCounter,
-    duration: Histogram,
+    upstream: Arc<Latencies>,
+    added: Arc<Latencies>,
 }
 
 impl ClusterMetrics {
-    /// A request is over.
-    pub(crate) fn settle(&self, exchange: &Exchange) {
+    /// Requests are over. The proxy `took` so long from turning to the bytes that ended them until those were written.
+    pub(crate) fn settle(&self, exchanges: &[Exchange], took: Duration) {
+        let Some(last) = exchanges.last() else { return };
+        self.lately.turn(last.done, || self.latencies());
+        for exchange in exchanges {
+            self.settle_one(exchange, took);
+        }
+    }
+
+    fn settle_one(&self, exchange: &Exchange, took: Duration) {
         let asked = &exchange.asked;
         let Some(api) = usize::try_from(asked.key.0).ok().and_then(|key| self.apis.get(key)) else { return };
         let api = api.get_or_init(|| {
@@ -301,16 +324,39 @@ impl ClusterMetrics {
                 own_answers: self.all.own_answers.with_label_values(labels),
                 request_bytes: self.all.request_bytes.with_label_values(labels),
                 response_bytes: self.all.response_bytes.with_label_values(labels),
-                duration: self.all.request_duration.with_label_values(labels),
+                upstream: self.all.upstream_duration.of(&self.name, asked.key.name()),
+                added: self.all.added_duration.of(&self.name, asked.key.name()),
             }
         });
         api.requests.inc();
         api.request_bytes.inc_by(asked.request_bytes);
         api.response_bytes.inc_by(exchange.response_bytes);
-        api.duration.observe(exchange.done.since(asked.since).as_secs_f64());
-        if exchange.own {
-            api.own_answers.inc();
+        match exchange.by {
+            AnsweredBy::Upstream(upstream) => {
+                api.upstream.record(upstream);
+                api.added.record(asked.took() + took);
+            }
+            AnsweredBy::Nobody => api.added.record(took),
+            AnsweredBy::Proxy => api.own_answers.inc(), // it added nothing: it was all there was
         }
+    }
+
+    /// What the proxy adds, and what upstream takes where it does not wait on purpose.
+    fn latencies(&self) -> [Counts; 2] {
+        let (mut added, mut upstream) = ([0; BUCKETS], [0; BUCKETS]);
+        for (api, used) in APIS.iter().zip(&self.apis).filter_map(|(api, used)| Some((api, used.get()?))) {
+            used.added.add_to(&mut added);
+            if !api.is_long_poll() {
+                used.upstream.add_to(&mut upstream);
+            }
+        }
+        [added, upstream]
+    }
+
+    /// Latencies of the last minute or so.
+    pub(crate) fn latency(&self, now: Instant) -> Latency {
+        let [proxy, upstream] = self.lately.quantiles(now, || self.latencies());
+        Latency { proxy, upstream }
     }
 
     /// A connection ended, with so many requests unanswered.
@@ -347,13 +393,24 @@ mod tests {
     };
     use std::{fmt::Write, path::Path, time::Duration};
 
+    const fn at(ms: u64) -> Instant {
+        Instant::from_millis(ms)
+    }
+
+    /// A request that was handed to upstream in 1 ms, and took upstream `ms`.
+    fn exchange(key: ApiKey, done: u64, ms: u64) -> Exchange {
+        let by = AnsweredBy::Upstream(Duration::from_millis(ms));
+        let asked =
+            Asked { key, version: 12, correlation_id: 1, request_bytes: 9, since: at(0), complete: at(0), sent: at(1) };
+        Exchange { asked, response_bytes: 5, done: at(done), by }
+    }
+
     /// Metrics of which every family has been used once.
     fn used() -> (Metrics, Status) {
         let metrics = Metrics::new();
         let cluster = metrics.cluster("orders");
-        let asked =
-            Asked { key: ApiKey::FETCH, version: 12, correlation_id: 1, request_bytes: 9, since: Instant::ZERO };
-        cluster.settle(&Exchange { asked, response_bytes: 5, done: Instant::ZERO, own: true });
+        let own = Exchange { by: AnsweredBy::Proxy, ..exchange(ApiKey::FETCH, 0, 0) };
+        cluster.settle(&[exchange(ApiKey::FETCH, 0, 0), own], Duration::ZERO);
         cluster.disconnected("client_closed", 0);
         let (from, to, lasted, at) = (ProxyState::Starting, ProxyState::Started, Duration::ZERO, Instant::ZERO);
         metrics.proxy_transition(&proxy::Transition { from, to, cause: Reason::new("test"), at, lasted });
@@ -401,12 +458,29 @@ mod tests {
             let (name, labels) = (family.name(), labels.join(", "));
             writeln!(page, "| `{name}` | {kind} | {labels} | {} |", family.help()).expect("writing to a string");
         }
+        page.push_str(
+            "\nWhat the proxy adds is measured around each read of a socket: reading what ends a request or a response, deciding, \
+             writing.\nBytes that wait in the operating system because every worker is busy are not seen, nor are those that a \
+             peer does not\ntake: the first shows as CPU, the second is the peer's. Answers of the proxy's own are in neither \
+             histogram. The percentiles\nof a status are of the last minute, and those of upstream leave the long polls out.\n",
+        );
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
         if std::env::var_os("UPDATE_DOCS").is_some() {
             std::fs::write(&path, &page).expect("docs can be written");
         }
         let there = std::fs::read_to_string(&path).unwrap_or_default();
         assert!(there == page, "docs/metrics.md is stale: UPDATE_DOCS=1 cargo test -p runtime metrics");
+    }
+
+    #[test]
+    fn a_long_poll_does_not_spoil_the_figures_of_a_cluster() {
+        let cluster = Metrics::new().cluster("orders");
+        let took = Duration::from_millis(2);
+        cluster.settle(&[exchange(ApiKey::PRODUCE, 5_000, 10), exchange(ApiKey::FETCH, 5_000, 30_000)], took);
+        let latency = cluster.latency(at(6_000));
+        assert_eq!(latency.upstream.map(|q| q.p99_us / 1_000), Some(10), "{latency:?}");
+        assert_eq!(latency.proxy.map(|q| q.p99_us / 1_000), Some(3), "1 ms there and 2 ms back: {latency:?}");
+        assert_eq!(cluster.latency(at(100_000)), Latency::default(), "nothing was asked for more than a minute");
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! What connections leave behind, in the form of the status model.
 
 use crate::cluster::ClusterShared;
-use kroxy_core::status::{ApiCount, ClientStatus, ClusterStatus, NodeStatus, Totals, UpstreamStatus};
+use kroxy_core::{
+    status::{ApiCount, ClientStatus, ClusterStatus, NodeStatus, Totals, UpstreamStatus},
+    time::Instant,
+};
 use std::{cmp::Reverse, collections::BTreeMap};
 
 /// Clients that a status names: the busiest ones.
 const CLIENTS_SHOWN: usize = 20;
 
 /// Fills in what the connections of a cluster have left.
-pub(crate) fn fill_traffic(cluster: &ClusterShared, status: &mut ClusterStatus) {
+pub(crate) fn fill_traffic(cluster: &ClusterShared, now: Instant, status: &mut ClusterStatus) {
     let (metrics, connections) = (&cluster.metrics, cluster.connections());
     let by_api = metrics.requests_by_api();
     status.connections = connections.len() as u64;
@@ -22,6 +25,7 @@ pub(crate) fn fill_traffic(cluster: &ClusterShared, status: &mut ClusterStatus) 
         connections_accepted: metrics.connections_accepted.get(),
         connections_closed: status.disconnects.values().sum(),
     };
+    status.latency = metrics.latency(now);
     status.apis = by_api.into_iter().map(|(api, requests)| ApiCount { api: api.name.to_owned(), requests }).collect();
     let mut clients: BTreeMap<_, ClientStatus> = BTreeMap::new();
     let mut nodes: BTreeMap<_, NodeStatus> = cluster

@@ -10,6 +10,7 @@ use crate::{
     wire::{LENGTH_PREFIX, RequestHead},
 };
 use bytes::Bytes;
+use core::time::Duration;
 use std::collections::VecDeque;
 
 /// A request that upstream will answer.
@@ -23,14 +24,25 @@ pub struct Asked {
     pub correlation_id: i32,
     /// Bytes of the request, length prefix included.
     pub request_bytes: u64,
-    /// When it was taken from the client: it does not count how long it waited for upstream to be connected.
+    /// When its first bytes were taken from the client: it does not count how long it waited for upstream to be connected.
     pub since: Instant,
+    /// When the bytes that ended it were read.
+    pub complete: Instant,
+    /// When they had been handed to upstream.
+    pub sent: Instant,
 }
 
 impl Asked {
+    /// A request whose head is here now.
     pub(super) const fn new(head: &RequestHead, now: Instant) -> Self {
         let RequestHead { size, key, version, correlation_id } = *head;
-        Self { key, version, correlation_id, request_bytes: LENGTH_PREFIX as u64 + size as u64, since: now }
+        let request_bytes = LENGTH_PREFIX as u64 + size as u64;
+        Self { key, version, correlation_id, request_bytes, since: now, complete: now, sent: now }
+    }
+
+    /// How long the proxy worked on it: reading its last bytes, deciding, writing them.
+    pub const fn took(&self) -> Duration {
+        self.sent.since(self.complete)
     }
 }
 
@@ -72,6 +84,10 @@ pub(super) struct Ledger {
     late: VecDeque<Asked>,
     /// A request that will not be answered went to upstream behind a long poll that is not over: a broker reads it only then.
     unanswered_behind_poll: bool,
+    /// How many of the newest requests upstream is being handed the end of.
+    leaving: usize,
+    /// When upstream's last response was over: only then does a broker turn to the next request of a connection.
+    free_since: Instant,
 }
 
 impl Ledger {
@@ -105,8 +121,34 @@ impl Ledger {
         self.late.front()
     }
 
+    /// The newest request has been read to its end, and goes upstream now.
+    pub(super) fn complete(&mut self, now: Instant) {
+        if let Some(Owed::Response(asked, _)) = self.owed.back_mut() {
+            asked.complete = now;
+            self.leaving += 1;
+        }
+    }
+
+    /// What ended lately has been handed to upstream; the newest request may be one that the client is still `sending`.
+    pub(super) fn sent(&mut self, sending: bool, now: Instant) {
+        let leaving = core::mem::take(&mut self.leaving);
+        let ended = self.owed.iter_mut().rev().skip(usize::from(sending)).filter_map(|owed| match owed {
+            Owed::Response(asked, _) | Owed::CutShort(asked, _) => Some(asked),
+            Owed::TokenAnswer | Owed::Own(..) => None,
+        });
+        ended.take(leaving).for_each(|asked| asked.sent = now);
+    }
+
+    /// How long upstream has had a request that it has answered now: from when it had all of it, and nothing else before it.
+    pub(super) fn upstream_took(&mut self, asked: &Asked, now: Instant) -> Duration {
+        let from = asked.sent.max(self.free_since);
+        self.free_since = now;
+        now.since(from)
+    }
+
     /// Upstream has answered the oldest of the requests that were cut short.
-    pub(super) fn pop_late(&mut self) {
+    pub(super) fn pop_late(&mut self, now: Instant) {
+        self.free_since = now;
         self.late.pop_front();
         self.unanswered_behind_poll = self.unanswered_behind_poll && self.holds_poll();
     }

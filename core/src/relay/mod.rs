@@ -30,7 +30,7 @@ mod tests;
 pub use self::{
     cause::{Cause, ClientMisbehaved, UpstreamMisbehaved},
     ledger::Asked,
-    plan::{Action, Exchange, Plan, Segment},
+    plan::{Action, AnsweredBy, Exchange, Plan, Segment},
 };
 
 use self::{ledger::Ledger, requests::Requests, responses::Responses};
@@ -188,6 +188,13 @@ impl Relay {
             Leg::Upstream => self.feed_responses(input, now, plan),
         };
         fed.map_err(|cause| self.close(cause))
+    }
+
+    /// What a plan had for upstream has been written, as far as upstream takes it. Said after each [`Self::feed`], it tells
+    /// the time that the proxy took from the time that upstream takes.
+    pub fn sent(&mut self, now: Instant) {
+        let sending = matches!(self.requests, Requests::Streaming { .. });
+        self.ledger.sent(sending, now);
     }
 
     /// Takes in something that happened. Legal in every state.
@@ -392,7 +399,10 @@ impl Relay {
     /// Sends the answers of ours whose turn has come.
     fn release_own_answers(&mut self, now: Instant, plan: &mut Plan) {
         while let Some((asked, answer)) = self.ledger.pop_own() {
-            self.settle(Exchange { asked, response_bytes: answer.len() as u64, done: now, own: true }, plan);
+            self.settle(
+                Exchange { asked, response_bytes: answer.len() as u64, done: now, by: AnsweredBy::Proxy },
+                plan,
+            );
             plan.send(Leg::Client, answer);
         }
     }

@@ -6,7 +6,7 @@ use crate::{
     time::Instant,
 };
 use bytes::Bytes;
-use core::ops::Range;
+use core::{ops::Range, time::Duration};
 
 /// A piece of what is to be written.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,8 +42,30 @@ pub struct Exchange {
     pub response_bytes: u64,
     /// When the last byte of the answer was decided.
     pub done: Instant,
+    /// Who gave the answer.
+    pub by: AnsweredBy,
+}
+
+impl Exchange {
     /// Whether the proxy gave the answer itself.
-    pub own: bool,
+    pub const fn is_own(&self) -> bool {
+        match self.by {
+            AnsweredBy::Proxy => true,
+            AnsweredBy::Upstream(_) | AnsweredBy::Nobody => false,
+        }
+    }
+}
+
+/// Who answered a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AnsweredBy {
+    /// Upstream, and how long it had the request: from when all of it was handed to upstream, and upstream had answered
+    /// everything before it on this connection, to the last byte of the response.
+    Upstream(Duration),
+    /// The proxy itself.
+    Proxy,
+    /// Nobody: `Produce` with `acks=0`.
+    Nobody,
 }
 
 /// The answer to one slice of bytes or one event. Owned by the driver and reused, so that the steady state allocates

@@ -1,7 +1,7 @@
 //! From the client to upstream: where each request's bytes go.
 
 use super::{
-    Action, Client, ClientMisbehaved, Exchange, Leg, Plan, Relay, State, Step,
+    Action, AnsweredBy, Client, ClientMisbehaved, Exchange, Leg, Plan, Relay, State, Step,
     cause::Cause,
     draining::parked,
     ledger::{Asked, Owed, Parked},
@@ -113,6 +113,7 @@ impl Relay {
                 self.requests = Requests::Streaming { left: left - n as u64 };
                 if left == n as u64 {
                     self.requests = Requests::Head;
+                    self.ledger.complete(now);
                     self.forwarded(now, plan);
                 }
                 Ok(Step::Again)
@@ -122,7 +123,8 @@ impl Relay {
                 plan.forward(Leg::Upstream, n);
                 self.requests = match left - n as u64 {
                     0 => {
-                        self.settle(Exchange { asked, response_bytes: 0, done: now, own: false }, plan);
+                        let (response_bytes, by) = (0, AnsweredBy::Nobody);
+                        self.settle(Exchange { asked, response_bytes, done: now, by }, plan);
                         Requests::Head
                     }
                     left => Requests::StreamingUnanswered { left, asked },
@@ -308,6 +310,7 @@ impl Relay {
             exchange.client_token(wire::sasl_token(api, asked.version, frame).map_err(|e| unreadable(e.to_string()))?);
         }
         self.ledger.push(Owed::Response(asked, Parked::No));
+        self.ledger.complete(now);
         plan.forward(Leg::Upstream, frame.len());
         self.requests = next;
         Ok(Step::Again)

@@ -1,7 +1,7 @@
 //! From upstream to the client: responses are paired with requests, and addresses in them become the gateway's.
 
 use super::{
-    Action, Exchange, Leg, Plan, Relay, State, Step, UpstreamMisbehaved,
+    Action, AnsweredBy, Exchange, Leg, Plan, Relay, State, Step, UpstreamMisbehaved,
     cause::Cause,
     ledger::{Asked, Owed},
     part,
@@ -118,7 +118,7 @@ impl Relay {
                 *left -= n as u64;
                 if *left == 0 {
                     self.responses = Responses::Head;
-                    self.ledger.pop_late();
+                    self.ledger.pop_late(now);
                 }
                 plan.skip(n);
                 Ok(Step::Again)
@@ -307,7 +307,10 @@ impl Relay {
     fn answered(&mut self, response_bytes: u64, now: Instant, plan: &mut Plan) {
         self.responses = Responses::Head;
         match self.ledger.pop_answered() {
-            Some(asked) => self.settle(Exchange { asked, response_bytes, done: now, own: false }, plan),
+            Some(asked) => {
+                let by = AnsweredBy::Upstream(self.ledger.upstream_took(&asked, now));
+                self.settle(Exchange { asked, response_bytes, done: now, by }, plan);
+            }
             // A raw token: upstream answers only those that it accepts.
             None => self.token_accepted(response_bytes as usize - LENGTH_PREFIX, plan),
         }

@@ -21,6 +21,7 @@ use kroxy_core::{
     address::NodeId,
     gateway::Route,
     relay::{Action, Cause, Event, Leg, Plan, Relay, Segment, Spec},
+    time::Instant,
 };
 use std::{
     future::{Future, poll_fn},
@@ -56,6 +57,7 @@ pub(crate) async fn relay<N: Net>(around: Surroundings<N>, client: N::Stream, st
         acted: false,
         told_to_drain: false,
         stands_in_for: None,
+        turned: Instant::ZERO,
     };
     let cause = connection.run(stage).await;
     if let Cause::UpstreamUnreachable(_) = cause {
@@ -89,6 +91,8 @@ struct Connection<N: Net> {
     told_to_drain: bool,
     /// Upstream is another server than the node that the client wants.
     stands_in_for: Option<NodeId>,
+    /// When the worker turned to what it reads next: for what the proxy adds, reading, deciding and writing count alike.
+    turned: Instant,
 }
 
 impl<N: Net> Connection<N> {
@@ -134,6 +138,7 @@ impl<N: Net> Connection<N> {
 
     /// Moves bytes until neither stream has more. Upstream comes first: its answers make room for requests.
     fn poll_streams(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
+        self.turned = self.around.clock.now();
         loop {
             self.poll_flush(cx)?;
             let mut moved = self.poll_leg(Leg::Upstream, scratch, cx)?;
@@ -214,10 +219,13 @@ impl<N: Net> Connection<N> {
     /// Shows bytes to the relay and carries out what it says. What it did not consume goes to the inbox.
     fn feed(&mut self, leg: Leg, input: &[u8], plan: &mut Plan, cx: &mut Context<'_>) -> Result<(), Cause> {
         plan.clear();
-        let fed = self.relay.feed(leg, input, self.around.clock.now(), plan);
+        let began = self.turned;
+        let fed = self.relay.feed(leg, input, began, plan);
         for to in [Leg::Upstream, Leg::Client] {
             self.write(to, input, plan.to(to), cx)?;
         }
+        self.turned = self.around.clock.now();
+        self.relay.sent(self.turned);
         let consumed = plan.consumed;
         if let Some(io) = self.leg(leg) {
             io.want = plan.want;
@@ -227,7 +235,7 @@ impl<N: Net> Connection<N> {
         if leg == Leg::Upstream && consumed > 0 {
             self.client.unblock();
         }
-        self.carry_out(plan);
+        self.carry_out(plan, self.turned.since(began));
         fed
     }
 
@@ -257,7 +265,7 @@ impl<N: Net> Connection<N> {
             self.around.seen.wrote(bytes.len() as u64);
         }
         self.client.unblock();
-        self.carry_out(&plan);
+        self.carry_out(&plan, Duration::ZERO);
         handled
     }
 
@@ -285,11 +293,11 @@ impl<N: Net> Connection<N> {
         }
     }
 
-    fn carry_out(&mut self, plan: &Plan) {
+    fn carry_out(&mut self, plan: &Plan, took: Duration) {
         let Surroundings { net, cluster, route, seen, .. } = &self.around;
         cluster.learn(&plan.learned);
         cluster.note_unmapped(&plan.unmapped);
-        seen.settle(&plan.exchanges, self.relay.in_flight());
+        seen.settle(&plan.exchanges, self.relay.in_flight(), took);
         for action in &plan.actions {
             self.acted = true;
             match action {

@@ -375,9 +375,9 @@ impl<N: Net> Running<N> {
 
 fn latency(histogram: &Histogram) -> Latency {
     Latency {
-        p50: histogram.percentile(50.0),
-        p90: histogram.percentile(90.0),
-        p99: histogram.percentile(99.0),
+        p50: histogram.percentile(50),
+        p90: histogram.percentile(90),
+        p99: histogram.percentile(99),
         max: histogram.max(),
     }
 }

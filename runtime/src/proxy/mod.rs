@@ -260,16 +260,17 @@ impl<N: Net> Proxy<N> {
     pub fn status(&self) -> Status {
         let shared = &*self.shared;
         let wall = WallClock { origin_unix_ms: shared.clock.unix_ms_at(kroxy_core::time::Instant::ZERO) };
-        let mut status = lock(&shared.machine).snapshot(shared.clock.now(), wall);
+        let now = shared.clock.now();
+        let mut status = lock(&shared.machine).snapshot(now, wall);
         env!("CARGO_PKG_VERSION").clone_into(&mut status.version);
         status.proxy.process_id = std::process::id();
-        status.proxy.uptime_ms = shared.clock.now().as_micros() / 1_000;
+        status.proxy.uptime_ms = now.as_micros() / 1_000;
         status.configuration.source.clone_from(&shared.source.name);
         status.last_event_seq = *lock(&shared.last_event);
         let builds = lock(&shared.builds);
         for cluster in &mut status.virtual_clusters {
             if let Some(build) = builds.shown(&cluster.name) {
-                status::fill_traffic(&build.shared, cluster);
+                status::fill_traffic(&build.shared, now, cluster);
                 cluster.gateways = build.gateways();
             }
         }

@@ -225,7 +225,7 @@ proptest! {
         for id in &w.executed {
             prop_assert!(answered.contains(id) || w.ask(*id).is_unanswered(), "{} was executed and not answered", id);
         }
-        let own: Vec<i32> = w.p.over.iter().filter(|e| e.own).map(|e| e.asked.correlation_id).collect();
+        let own: Vec<i32> = w.p.over.iter().filter(|e| e.is_own()).map(|e| e.asked.correlation_id).collect();
         for id in &own {
             prop_assert!(!w.executed.contains(id) || w.ask(*id).is_long_poll(), "{} is rejected and executed", id);
         }

@@ -83,7 +83,7 @@ fn a_produce_request_is_turned_away_in_its_turn_without_keeping_its_records() {
     p.expect_client(&[opaque_ok(1, b""), not_leader(2, &[0, 7])].concat());
     p.expect_upstream(&[]).expect_action(&Action::Finish);
     assert_eq!(p.relay.in_flight(), 0);
-    assert_eq!(p.over.iter().map(|e| e.own).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(p.over.iter().map(super::super::Exchange::is_own).collect::<Vec<_>>(), [false, true]);
 }
 
 #[test]

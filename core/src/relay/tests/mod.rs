@@ -7,6 +7,7 @@ mod hostile;
 mod properties;
 mod sasl;
 mod stories;
+mod times;
 
 use super::{Action, Cause, Event, Leg, Plan, Relay, Segment, Spec};
 use crate::{
@@ -52,6 +53,8 @@ pub(super) struct Pair {
     pub(super) learned: Vec<(NodeId, HostPort)>,
     pub(super) over: Vec<super::Exchange>,
     pub(super) closed: Option<Cause>,
+    /// How long it takes to write what a plan says.
+    pub(super) writing: Duration,
     /// The most bytes that were kept because the relay wanted more of them or took none.
     pub(super) most_kept: usize,
 }
@@ -76,6 +79,7 @@ impl Pair {
             learned: Vec::new(),
             over: Vec::new(),
             closed: None,
+            writing: Duration::ZERO,
             most_kept: 0,
         }
     }
@@ -150,6 +154,7 @@ impl Pair {
             let mut plan = Plan::default();
             let fed = self.relay.feed(leg, &input, self.now, &mut plan);
             self.carry_out(&input, &plan);
+            self.relay.sent(self.now + self.writing);
             self.want[i] = plan.want;
             self.blocked[i] = plan.blocked;
             self.inbox[i] = input[plan.consumed..].to_vec();

@@ -148,7 +148,7 @@ fn an_answer_of_ours_waits_for_the_responses_owed_before_it() {
     p.expect_client(&[opaque_ok(1, b""), crate::rewrite::api_versions::too_new(2).to_vec()].concat());
     p.upstream(&opaque_ok(3, b"")).expect_client(&opaque_ok(3, b""));
     assert_eq!(p.relay.in_flight(), 0);
-    assert_eq!(p.over.iter().map(|e| e.own).collect::<Vec<_>>(), [false, true, false]);
+    assert_eq!(p.over.iter().map(super::super::Exchange::is_own).collect::<Vec<_>>(), [false, true, false]);
 }
 
 #[test]
