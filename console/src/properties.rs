@@ -52,6 +52,7 @@ fn upstream() -> impl Strategy<Value = UpstreamStatus> {
             address,
             connections,
             reachable,
+            since_unix_ms: reachable.map(|_| connections),
             last_error,
         },
     );

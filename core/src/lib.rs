@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod config;
 pub mod discovery;
 pub mod gateway;
+pub mod health;
 pub mod latency;
 pub mod limits;
 pub mod name;

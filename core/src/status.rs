@@ -254,13 +254,16 @@ pub struct NodeStatus {
     pub connections: u64,
     /// How the last attempt to reach it ended; absent before the first.
     pub reachable: Option<bool>,
+    /// Since when attempts have ended that way; absent before the first.
+    pub since_unix_ms: Option<u64>,
     /// The last failure, outermost first; empty where there was none since it was last reached.
     pub last_error: Vec<String>,
 }
 
 impl Default for NodeStatus {
     fn default() -> Self {
-        Self { id: NodeId(-1), address: String::new(), connections: 0, reachable: None, last_error: Vec::new() }
+        let (id, address, last_error) = (NodeId(-1), String::new(), Vec::new());
+        Self { id, address, connections: 0, reachable: None, since_unix_ms: None, last_error }
     }
 }
 

@@ -5,14 +5,16 @@ use kroxy_core::{
     address::{HostPort, NodeId},
     config::ClusterName,
     gateway::Route,
+    health::{Health, Reach},
     relay::{Client, Exchange},
+    time::Instant,
     topology::{Resolution, Topology},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
@@ -40,6 +42,7 @@ pub(crate) struct ClusterShared {
     pub(crate) name: ClusterName,
     pub(crate) metrics: Arc<ClusterMetrics>,
     topology: Mutex<Topology>,
+    health: Mutex<Health>,
     connected: Mutex<BTreeMap<u64, Arc<Seen>>>,
     unmapped: Mutex<BTreeSet<NodeId>>,
     untold: Mutex<BTreeSet<NodeId>>,
@@ -59,6 +62,7 @@ impl ClusterShared {
             name,
             metrics,
             topology: Mutex::new(Topology::new(bootstrap_servers)),
+            health: Mutex::default(),
             connected: Mutex::default(),
             unmapped: Mutex::default(),
             untold: Mutex::default(),
@@ -132,6 +136,22 @@ impl ClusterShared {
         }
     }
 
+    /// An attempt to connect to an upstream server has ended.
+    pub(crate) fn attempted(&self, server: &HostPort, ended: Result<(), String>, now: Instant) {
+        let why = ended.clone();
+        if lock(&self.health).note(server, ended, now) {
+            match why {
+                Ok(()) => info!(cluster = %self.name, %server, "upstream server reached"),
+                Err(why) => warn!(cluster = %self.name, %server, "upstream server cannot be reached: {why}"),
+            }
+        }
+    }
+
+    /// How attempts to connect to an upstream server end.
+    pub(crate) fn reach(&self, server: &HostPort) -> Option<Reach> {
+        lock(&self.health).of(server).cloned()
+    }
+
     pub(crate) fn bootstrap_servers(&self) -> Vec<HostPort> {
         lock(&self.topology).bootstrap_servers().to_vec()
     }
@@ -142,17 +162,17 @@ impl ClusterShared {
     }
 
     /// A client has connected.
-    pub(crate) fn connected(&self, route: Route, peer: SocketAddr) -> Arc<Seen> {
+    pub(crate) fn connected(&self, peer: SocketAddr) -> Arc<Seen> {
         let id = self.next.fetch_add(1, Relaxed);
         let seen = Arc::new(Seen {
             id,
             peer,
-            route,
             metrics: self.metrics.clone(),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             client: Mutex::default(),
+            upstream: OnceLock::new(),
         });
         self.metrics.connections.inc();
         self.metrics.connections_accepted.inc();
@@ -189,12 +209,13 @@ impl ClusterShared {
 pub(crate) struct Seen {
     pub(crate) id: u64,
     pub(crate) peer: SocketAddr,
-    pub(crate) route: Route,
     metrics: Arc<ClusterMetrics>,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     in_flight: AtomicUsize,
     client: Mutex<Client>,
+    /// The server that it is relayed to.
+    pub(crate) upstream: OnceLock<HostPort>,
 }
 
 impl Seen {

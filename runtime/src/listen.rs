@@ -37,14 +37,30 @@ pub(crate) async fn reaches(told: &mut watch::Receiver<Stage>, stage: Stage) {
     let _ = told.wait_for(|now| *now >= stage).await;
 }
 
-/// A port that could not be bound.
+/// Ports that could not be bound: all of them, so that whoever frees them does so at once.
 #[derive(Debug, thiserror::Error)]
-#[error("gateway {gateway} cannot listen on {address}")]
-pub(crate) struct BindError {
+#[error("{}", ports(.0))]
+pub(crate) struct BindError(Vec<Unbound>);
+
+/// A port that could not be bound.
+#[derive(Debug)]
+struct Unbound {
     gateway: String,
     address: SocketAddr,
-    #[source]
     cause: io::Error,
+}
+
+/// One sentence: `gateway default cannot listen on 127.0.0.1:9192, 127.0.0.1:9193: Address already in use`.
+fn ports(failed: &[Unbound]) -> String {
+    let mut text = String::new();
+    let said = |unbound: &Unbound| (unbound.gateway.clone(), unbound.cause.to_string());
+    for alike in failed.chunk_by(|a, b| said(a) == said(b)) {
+        let (gateway, cause) = said(&alike[0]);
+        let addresses: Vec<_> = alike.iter().map(|unbound| unbound.address.to_string()).collect();
+        let separator = if text.is_empty() { "" } else { "; " };
+        text += &format!("{separator}gateway {gateway} cannot listen on {}: {cause}", addresses.join(", "));
+    }
+    text
 }
 
 /// What a listener needs of its configuration, and can be changed while it is at work.
@@ -98,14 +114,14 @@ pub(crate) fn wanted(config: &VirtualCluster) -> Vec<Wanted> {
 
 /// Binds all of these ports, or none of them.
 pub(crate) async fn bind<N: Net>(net: &N, all: Vec<Wanted>) -> Result<Vec<Bound<N::Listener>>, BindError> {
-    let mut bound = Vec::new();
+    let (mut bound, mut failed) = (Vec::new(), Vec::new());
     for Wanted { address, gateway, route, settings } in all {
         match net.bind(address).await {
             Ok(listener) => bound.push(Bound { listener, address, gateway, route, settings }),
-            Err(cause) => return Err(BindError { gateway, address, cause }),
+            Err(cause) => failed.push(Unbound { gateway, address, cause }),
         }
     }
-    Ok(bound)
+    if failed.is_empty() { Ok(bound) } else { Err(BindError(failed)) }
 }
 
 /// Accepts and relays until the stage says otherwise; returns when the last connection is gone.
@@ -133,7 +149,7 @@ pub(crate) async fn serve<N: Net>(
                         debug!(%peer, max_connections, "connection refused: the cluster has as many as it may");
                         continue;
                     }
-                    let seen = cluster.connected(route, peer);
+                    let seen = cluster.connected(peer);
                     let span = debug_span!("connection", id = seen.id, %peer, %gateway, %route);
                     let around = Surroundings {
                         net: net.clone(),
@@ -205,5 +221,27 @@ fn note_panic(ended: Result<(), tokio::task::JoinError>) {
         && e.is_panic()
     {
         error!("a connection's task panicked, which is a bug of kroxy: {e}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_that_fail_alike_are_named_together() {
+        let unbound = |gateway: &str, port, kind: io::ErrorKind| Unbound {
+            gateway: gateway.to_owned(),
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            cause: kind.into(),
+        };
+        let (used, denied) = (io::ErrorKind::AddrInUse, io::ErrorKind::PermissionDenied);
+        let failed = vec![unbound("a", 1, denied), unbound("a", 2, used), unbound("a", 3, used), unbound("b", 4, used)];
+        assert_eq!(
+            BindError(failed).to_string(),
+            "gateway a cannot listen on 127.0.0.1:1: permission denied; \
+             gateway a cannot listen on 127.0.0.1:2, 127.0.0.1:3: address in use; \
+             gateway b cannot listen on 127.0.0.1:4: address in use"
+        );
     }
 }

@@ -62,6 +62,7 @@ pub struct Metrics {
     upstream_duration: LatencyVec,
     added_duration: LatencyVec,
     unmapped_nodes: IntCounterVec,
+    upstream_servers: IntGaugeVec,
     unanswered: IntCounterVec,
     not_authenticated: IntCounterVec,
     proxy_state: IntGaugeVec,
@@ -158,6 +159,14 @@ impl Metrics {
                 "How long reloads took.",
                 states
             ))),
+            upstream_servers: registered!(IntGaugeVec::new(
+                Opts::new(
+                    "kroxy_upstream_servers",
+                    "Upstream servers that are known, by how the last attempt to connect to them ended: reachable, \
+                     unreachable, or untried."
+                ),
+                &["virtual_cluster", "state"]
+            )),
             connections,
             upstream_duration: with_latencies(
                 "kroxy_request_upstream_seconds",
@@ -257,7 +266,12 @@ impl Metrics {
 
     /// The text that Prometheus scrapes.
     pub fn text(&self, status: &Status) -> String {
+        self.upstream_servers.reset(); // a cluster that is gone has none
         for cluster in &status.virtual_clusters {
+            for (state, reachable) in [("reachable", Some(true)), ("unreachable", Some(false)), ("untried", None)] {
+                let servers = cluster.upstream.nodes.iter().filter(|node| node.reachable == reachable).count();
+                self.upstream_servers.with_label_values(&[&cluster.name, state]).set(servers as i64);
+            }
             let since = cluster.since_unix_ms as f64 / 1e3;
             self.cluster_since.with_label_values(&[&cluster.name]).set(since);
         }

@@ -2,7 +2,8 @@
 
 use crate::cluster::ClusterShared;
 use kroxy_core::{
-    status::{ApiCount, ClientStatus, ClusterStatus, NodeStatus, Totals, UpstreamStatus},
+    address::{HostPort, NodeId},
+    status::{ApiCount, ClientStatus, ClusterStatus, NodeStatus, Totals, UpstreamStatus, WallClock},
     time::Instant,
 };
 use std::{cmp::Reverse, collections::BTreeMap};
@@ -11,7 +12,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 const CLIENTS_SHOWN: usize = 20;
 
 /// Fills in what the connections of a cluster have left.
-pub(crate) fn fill_traffic(cluster: &ClusterShared, now: Instant, status: &mut ClusterStatus) {
+pub(crate) fn fill_traffic(cluster: &ClusterShared, now: Instant, wall: WallClock, status: &mut ClusterStatus) {
     let (metrics, connections) = (&cluster.metrics, cluster.connections());
     let by_api = metrics.requests_by_api();
     status.connections = connections.len() as u64;
@@ -28,16 +29,10 @@ pub(crate) fn fill_traffic(cluster: &ClusterShared, now: Instant, status: &mut C
     status.latency = metrics.latency(now);
     status.apis = by_api.into_iter().map(|(api, requests)| ApiCount { api: api.name.to_owned(), requests }).collect();
     let mut clients: BTreeMap<_, ClientStatus> = BTreeMap::new();
-    let mut nodes: BTreeMap<_, NodeStatus> = cluster
-        .nodes()
-        .into_iter()
-        .map(|(id, address)| (id, NodeStatus { id, address: address.to_string(), ..NodeStatus::default() }))
-        .collect();
+    let mut servers: BTreeMap<HostPort, u64> = BTreeMap::new();
     for connection in &connections {
-        if let kroxy_core::gateway::Route::Node(node) = connection.route
-            && let Some(node) = nodes.get_mut(&node)
-        {
-            node.connections += 1;
+        if let Some(server) = connection.upstream.get() {
+            *servers.entry(server.clone()).or_default() += 1;
         }
         let who = connection.client();
         let entry = clients.entry((connection.peer.ip(), who.clone())).or_insert_with(|| {
@@ -64,9 +59,31 @@ pub(crate) fn fill_traffic(cluster: &ClusterShared, now: Instant, status: &mut C
     status.clients = clients.into_values().collect();
     status.clients.sort_by_key(|c| Reverse(c.bytes_in + c.bytes_out));
     status.clients.truncate(CLIENTS_SHOWN);
-    status.upstream = UpstreamStatus {
-        bootstrap_servers: cluster.bootstrap_servers(),
-        tls: false,
-        nodes: nodes.into_values().collect(),
+    let bootstrap_servers = cluster.bootstrap_servers();
+    let nodes = nodes(cluster, &bootstrap_servers, &servers, wall);
+    status.upstream = UpstreamStatus { bootstrap_servers, tls: false, nodes };
+}
+
+/// Upstream's servers: the nodes that are known, and before them the bootstrap servers that are none of them.
+fn nodes(
+    cluster: &ClusterShared,
+    bootstrap_servers: &[HostPort],
+    connections: &BTreeMap<HostPort, u64>,
+    wall: WallClock,
+) -> Vec<NodeStatus> {
+    let nodes = cluster.nodes();
+    let others = bootstrap_servers.iter().filter(|server| nodes.iter().all(|(_, address)| address != *server));
+    let others: Vec<_> = others.map(|server| (NodeId(-1), server.clone())).collect();
+    let status = |(id, server): (NodeId, HostPort)| {
+        let reach = cluster.reach(&server);
+        NodeStatus {
+            id,
+            address: server.to_string(),
+            connections: connections.get(&server).copied().unwrap_or_default(),
+            reachable: reach.as_ref().map(|reach| reach.error.is_none()),
+            since_unix_ms: reach.as_ref().map(|reach| wall.unix_ms(reach.since)),
+            last_error: reach.and_then(|reach| reach.error).into_iter().collect(),
+        }
     };
+    others.into_iter().chain(nodes).map(status).collect()
 }

@@ -302,3 +302,38 @@ async fn produce_without_acks_reaches_upstream_though_the_client_has_left() {
     assert_eq!(world.all_gone().await, [("client_closed".to_owned(), 1)]);
     world.end().await;
 }
+
+#[tokio::test]
+async fn a_status_tells_the_time_of_both_sides_and_where_upstream_is() {
+    let world = World::new("").await;
+    let (mut client, mut upstream) = world.pair().await;
+    let server = world.upstream.local_addr().expect("bound").to_string();
+    upstream.write_all(HEARTBEAT_OK).await.expect("the proxy reads");
+    let mut answer = vec![0; HEARTBEAT_OK.len()];
+    client.read_exact(&mut answer).await.expect("the answer arrives");
+    let status = world.proxy.status();
+    let cluster = &status.virtual_clusters[0];
+    let (proxy, upstream_took) =
+        (cluster.latency.proxy.expect("measured"), cluster.latency.upstream.expect("measured"));
+    let most = u64::try_from(PATIENCE.as_micros()).expect("small");
+    assert!(proxy.p99_us < most && upstream_took.p99_us < most, "{:?}", cluster.latency);
+    let [node] = &cluster.upstream.nodes[..] else { panic!("one server: {:?}", cluster.upstream) };
+    assert_eq!((&node.address, node.reachable, node.connections), (&server, Some(true), 1));
+    assert!(node.since_unix_ms.is_some_and(|since| since <= status.at_unix_ms));
+    drop((client, upstream));
+
+    let World { proxy, lifetime, upstream, clients_at } = world;
+    drop(upstream); // from now on it is refused
+    let mut client = TcpStream::connect(clients_at).await.expect("the gateway listens");
+    client.write_all(HEARTBEAT).await.expect("the proxy reads");
+    let closed = timeout(PATIENCE, client.read(&mut [0])).await.expect("in time");
+    assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
+    let status = proxy.status();
+    let node = &status.virtual_clusters[0].upstream.nodes[0];
+    assert_eq!((node.reachable, node.last_error.len()), (Some(false), 1), "{node:?}");
+    let text = proxy.metrics().text(&status);
+    let unreachable = r#"kroxy_upstream_servers{state="unreachable",virtual_cluster="c"} 1"#;
+    assert!(text.contains(unreachable), "{text}");
+    proxy.shutdown("the test is over");
+    assert_eq!(timeout(PATIENCE, lifetime).await.expect("it stops in time"), Ok(()));
+}

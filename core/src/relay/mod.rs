@@ -201,7 +201,7 @@ impl Relay {
     pub fn handle(&mut self, event: Event, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
         let handled = match event {
             Event::Resolved(candidates) => self.resolved(candidates, now, plan),
-            Event::Connected => self.connected(),
+            Event::Connected => self.connected(plan),
             Event::ConnectFailed(why) => self.connect_failed(&why, now, plan),
             Event::Eof { leg, left } => self.eof(leg, left, now),
             Event::Broke(..) if matches!(self.state, State::Finishing { .. } | State::Flushing) => Err(Cause::Drained),
@@ -307,9 +307,12 @@ impl Relay {
         Ok(())
     }
 
-    fn connected(&mut self) -> Result<(), Cause> {
+    fn connected(&mut self, plan: &mut Plan) -> Result<(), Cause> {
         match &self.state {
-            State::Dialing { .. } => self.state = State::Open,
+            State::Dialing { trying, .. } => {
+                plan.attempts.push((trying.clone(), Ok(())));
+                self.state = State::Open;
+            }
             // The driver has one attempt under way and gives it up when told to connect elsewhere.
             State::Silent { .. }
             | State::Resolving { .. }
@@ -326,6 +329,7 @@ impl Relay {
     fn connect_failed(&mut self, why: &str, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
         match &mut self.state {
             State::Dialing { candidates, trying, failures, .. } => {
+                plan.attempts.push((trying.clone(), Err(why.to_owned())));
                 let separator = if failures.is_empty() { "" } else { "; " };
                 let failures = format!("{failures}{separator}{trying}: {why}");
                 let candidates = core::mem::take(candidates);

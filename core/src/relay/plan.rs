@@ -86,6 +86,8 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// Upstream endpoints that were seen.
     pub learned: Vec<(NodeId, HostPort)>,
+    /// How attempts to connect to upstream servers ended.
+    pub attempts: Vec<(HostPort, Result<(), String>)>,
     /// Requests that are over.
     pub exchanges: Vec<Exchange>,
     /// Nodes that upstream named and that this gateway has no address for.
@@ -95,12 +97,14 @@ pub struct Plan {
 impl Plan {
     /// Makes room for the next answer and keeps the memory.
     pub fn clear(&mut self) {
-        let Self { consumed, want, blocked, to_upstream, to_client, actions, learned, exchanges, unmapped } = self;
+        let Self { consumed, want, blocked, to_upstream, to_client, actions, learned, attempts, exchanges, unmapped } =
+            self;
         (*consumed, *want, *blocked) = (0, 0, false);
         to_upstream.clear();
         to_client.clear();
         actions.clear();
         learned.clear();
+        attempts.clear();
         exchanges.clear();
         unmapped.clear();
     }

@@ -295,6 +295,12 @@ impl<N: Net> Connection<N> {
 
     fn carry_out(&mut self, plan: &Plan, took: Duration) {
         let Surroundings { net, cluster, route, seen, .. } = &self.around;
+        for (server, ended) in &plan.attempts {
+            cluster.attempted(server, ended.clone(), self.turned);
+            if ended.is_ok() {
+                seen.upstream.get_or_init(|| server.clone());
+            }
+        }
         cluster.learn(&plan.learned);
         cluster.note_unmapped(&plan.unmapped);
         seen.settle(&plan.exchanges, self.relay.in_flight(), took);

@@ -270,7 +270,7 @@ impl<N: Net> Proxy<N> {
         let builds = lock(&shared.builds);
         for cluster in &mut status.virtual_clusters {
             if let Some(build) = builds.shown(&cluster.name) {
-                status::fill_traffic(&build.shared, now, cluster);
+                status::fill_traffic(&build.shared, now, wall, cluster);
                 cluster.gateways = build.gateways();
             }
         }

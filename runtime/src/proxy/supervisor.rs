@@ -308,7 +308,8 @@ impl<N: Net> Supervisor<N> {
                 Some(cause) => warn!(cluster = %name, %outcome, "reload: {cause}"),
                 None => info!(cluster = %name, %outcome, "reload"),
             },
-            Output::GaveUp { reason } => error!(cluster = %name, "no further retry by itself: {reason}"),
+            // Why has been said with the failure itself.
+            Output::GaveUp { .. } => warn!(cluster = %name, "no further retry by itself"),
         }
     }
 

@@ -223,11 +223,14 @@ fn node_lines(model: &Model, node: &NodeStatus, columns: usize) -> Vec<Line<'sta
     };
     let name = if node.id.0 < 0 { "bootstrap".to_owned() } else { format!("node {}", node.id) };
     let connections = format::things(node.connections, "connection");
-    let room = columns.saturating_sub(48).clamp(8, 40);
+    let now = model.proxy().status.as_ref().map_or(0, |status| status.at_unix_ms);
+    let since = node.since_unix_ms.map(|since| format!("for {}", format::duration(now.saturating_sub(since))));
+    let room = columns.saturating_sub(60).clamp(8, 40);
     let mut lines = vec![Line::from(vec![
         Span::styled(format!("   {symbol} "), style(tone)),
         Span::styled(left(&name, 12), style(Tone::Plain)),
         Span::styled(left(word, 12), style(tone)),
+        Span::styled(left(&since.unwrap_or_default(), 12), style(Tone::Faint)),
         Span::styled(left(&node.address, room), style(Tone::Plain)),
         Span::styled(right(&connections, 17), style(Tone::Plain)),
     ])];

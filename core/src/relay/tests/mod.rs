@@ -51,6 +51,7 @@ pub(super) struct Pair {
     reached: [Vec<u8>; 2],
     actions: Vec<Action>,
     pub(super) learned: Vec<(NodeId, HostPort)>,
+    pub(super) attempts: Vec<(HostPort, Result<(), String>)>,
     pub(super) over: Vec<super::Exchange>,
     pub(super) closed: Option<Cause>,
     /// How long it takes to write what a plan says.
@@ -77,6 +78,7 @@ impl Pair {
             reached: [Vec::new(), Vec::new()],
             actions: Vec::new(),
             learned: Vec::new(),
+            attempts: Vec::new(),
             over: Vec::new(),
             closed: None,
             writing: Duration::ZERO,
@@ -184,6 +186,7 @@ impl Pair {
         }
         self.actions.extend(plan.actions.iter().filter(|a| **a != Action::Introduced).cloned());
         self.learned.extend_from_slice(&plan.learned);
+        self.attempts.extend_from_slice(&plan.attempts);
         self.over.extend_from_slice(&plan.exchanges);
     }
 

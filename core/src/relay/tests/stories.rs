@@ -43,6 +43,17 @@ fn candidates_are_tried_in_turn_each_with_its_own_timeout() {
 }
 
 #[test]
+fn each_attempt_to_connect_is_told_with_its_end() {
+    let mut p = Pair::new(spec());
+    p.at(0).client(&metadata(1));
+    p.happens(Event::Resolved(vec![server(1), server(2), server(3)]));
+    p.at(10).happens(Event::ConnectFailed("refused".into()));
+    p.at(5_010).happens(Event::Tick).happens(Event::Connected);
+    let (refused, silent) = ("refused".to_owned(), "no answer within 5s".to_owned());
+    assert_eq!(p.attempts, [(server(1), Err(refused)), (server(2), Err(silent)), (server(3), Ok(()))]);
+}
+
+#[test]
 fn a_client_that_says_nothing_is_let_go() {
     let mut p = Pair::new(spec());
     assert_eq!(p.relay.deadline().map(|d| d.as_micros()), Some(60_000_000));

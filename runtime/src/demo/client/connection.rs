@@ -7,7 +7,7 @@ use super::{
 use crate::{demo::limits, net::Net};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::{
-    messages::{ApiKey, RequestHeader},
+    messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse, RequestHeader},
     protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes},
 };
 use kroxy_core::{
@@ -31,8 +31,11 @@ use tracing::debug;
 
 /// Bytes of the length in front of each frame.
 const LENGTH_PREFIX: usize = 4;
-/// The ApiVersions that every broker answers, in a form that can always be read.
-const API_VERSIONS: i16 = 0;
+/// The first ApiVersions in which a client says what software it is (KIP-511): every broker since Kafka 2.4 answers it.
+const API_VERSIONS: i16 = 3;
+
+/// What these clients say they are.
+const SOFTWARE_NAME: &str = "kroxy-demo";
 
 /// The first and last version of each API that both sides speak.
 type Versions = BTreeMap<i16, (i16, i16)>;
@@ -120,21 +123,20 @@ impl Connection {
 
     async fn ask_versions(&self) -> Result<Versions, ClientError> {
         let api = ApiKey::ApiVersions;
-        let request = kafka_protocol::messages::ApiVersionsRequest::default();
+        let spoken = guard::spoken(api).ok_or(ClientError::Unsupported(api))?;
+        let request = ApiVersionsRequest::default()
+            .with_client_software_name(StrBytes::from_static_str(SOFTWARE_NAME))
+            .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
         let frame = encode(api, API_VERSIONS, &self.client_id, &request)?;
         let body = exchange(&self.calls, api, frame, Duration::ZERO).await?;
-        let read = || -> Result<(i16, Versions), Unread> {
-            let mut reader = Reader::new(&body);
-            reader.i32()?; // the correlation id
-            let error = reader.i16()?;
-            let versions = (0..reader.i32()?).map(|_| Ok((reader.i16()?, (reader.i16()?, reader.i16()?))));
-            Ok((error, versions.collect::<Result<_, _>>()?))
-        };
-        match read() {
-            Ok((0, versions)) => Ok(versions),
-            Ok((code, _)) => Err(ClientError::Broker { api, code }),
-            Err(why) => Err(ClientError::Unreadable { api, why: why.to_string() }),
+        let unreadable = |why: String| ClientError::Unreadable { api, why };
+        let mut body = strip_header(body, 0).map_err(|e| unreadable(e.to_string()))?;
+        if let Some(code @ 1..) = body.first_chunk().map(|code| i16::from_be_bytes(*code)) {
+            return Err(ClientError::Broker { api, code }); // what follows need not have the form of this version
         }
+        guard::check(&spoken, API_VERSIONS, &body).map_err(|e| unreadable(e.to_string()))?;
+        let answer = ApiVersionsResponse::decode(&mut body, API_VERSIONS).map_err(|e| unreadable(e.to_string()))?;
+        Ok(answer.api_keys.iter().map(|api| (api.api_key, (api.min_version, api.max_version))).collect())
     }
 }
 

@@ -42,6 +42,9 @@ enum Shape {
 /// Node endpoints (KIP-951): node id, host, port, rack.
 const ENDPOINTS: &[Shape] = &[List(&[Fixed(4), Text, Fixed(4), Text])];
 
+/// Features (KIP-584): name, first level, last level.
+const FEATURES: &[Shape] = &[List(&[Text, Fixed(4)])];
+
 /// How the client speaks an API; `None` for what it has no use for.
 #[rustfmt::skip]
 pub(super) const fn spoken(api: ApiKey) -> Option<Spoken> {
@@ -65,6 +68,8 @@ pub(super) const fn spoken(api: ApiKey) -> Option<Spoken> {
         ApiKey::OffsetCommit => ((8, 9), &[Fixed(4), List(&[Text, List(&[Fixed(6)])])]),
         ApiKey::OffsetFetch => ((8, 9), &[Fixed(4), List(&[Text, List(&[Text, List(&[Fixed(16), Text, Fixed(2)])]),
             Fixed(2)])]),
+        ApiKey::ApiVersions => ((3, 3), &[Fixed(2), List(&[Fixed(6)]), Fixed(4), Tagged(0, FEATURES), Tagged(1, &[Fixed(8)]),
+            Tagged(2, FEATURES)]),
         ApiKey::InitProducerId => ((2, 5), &[Fixed(16)]),
         _ => return None,
     };
@@ -146,7 +151,8 @@ mod tests {
     use bytes::BytesMut;
     use kafka_protocol::{
         messages::{
-            BrokerId, FetchResponse, MetadataResponse, ProduceResponse,
+            ApiVersionsResponse, BrokerId, FetchResponse, MetadataResponse, ProduceResponse,
+            api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey},
             fetch_response::{self, AbortedTransaction, FetchableTopicResponse, PartitionData},
             metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic},
             produce_response::{self, PartitionProduceResponse, TopicProduceResponse},
@@ -202,6 +208,16 @@ mod tests {
             }
             passes(ApiKey::Fetch, version, &response);
         }
+    }
+
+    #[test]
+    fn versions_with_features_pass_and_cut_ones_do_not() {
+        let response = ApiVersionsResponse::default()
+            .with_api_keys(vec![ApiVersion::default(); 3])
+            .with_supported_features(vec![SupportedFeatureKey::default()])
+            .with_finalized_features_epoch(7)
+            .with_finalized_features(vec![FinalizedFeatureKey::default(); 2]);
+        passes(ApiKey::ApiVersions, 3, &response);
     }
 
     #[test]
