@@ -15,7 +15,7 @@ use prometheus::{
 };
 use std::{
     array,
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -70,13 +70,16 @@ impl Latencies {
 #[derive(Clone, Debug)]
 pub(super) struct LatencyVec {
     desc: Desc,
-    children: Arc<Mutex<BTreeMap<(String, &'static str), Arc<Latencies>>>>,
+    children: Arc<Mutex<Children>>,
 }
+
+/// By virtual cluster and API.
+type Children = BTreeMap<(String, &'static str), Arc<Latencies>>;
 
 impl LatencyVec {
     pub(super) fn new(name: &str, help: &str) -> Self {
         let labels = vec!["virtual_cluster".to_owned(), "api".to_owned()];
-        let desc = Desc::new(name.to_owned(), help.to_owned(), labels, HashMap::new()).expect("a valid metric");
+        let desc = Desc::new(name.to_owned(), help.to_owned(), labels, Default::default()).expect("a valid metric");
         Self { desc, children: Arc::default() }
     }
 
