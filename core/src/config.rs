@@ -15,6 +15,8 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
+pub mod tls;
+
 pub use crate::name::{ClusterName, NotAName};
 
 /// At least one of something, in order.
@@ -165,8 +167,10 @@ impl VirtualCluster {
 pub struct Upstream {
     /// Servers that tell of all others, tried in turn.
     pub bootstrap_servers: NonEmpty<HostPort>,
-    /// How long one attempt to connect may take; above zero.
+    /// How long one attempt to connect may take, a TLS handshake included; above zero.
     pub connect_timeout: Duration,
+    /// TLS, unless upstream speaks plain Kafka.
+    pub tls: Option<tls::UpstreamTls>,
 }
 
 impl Upstream {

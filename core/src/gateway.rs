@@ -3,7 +3,7 @@
 //! A gateway is a bijection between upstream nodes and virtual addresses, known before the first client comes: it is made
 //! of configuration only, never of what upstream says, so that a restart finds every port where it was.
 
-use crate::{address::NodeId, limits, name::NotAName, rewrite::Addresses};
+use crate::{address::NodeId, config::tls::ClientTls, limits, name::NotAName, rewrite::Addresses};
 use core::{fmt, ops::RangeInclusive};
 use std::{
     collections::BTreeMap,
@@ -22,6 +22,8 @@ pub struct Gateway {
     pub name: GatewayName,
     /// How it tells nodes apart.
     pub kind: GatewayKind,
+    /// TLS, unless its clients speak plain Kafka.
+    pub tls: Option<ClientTls>,
 }
 
 /// How a gateway tells the nodes apart that its clients want.
@@ -52,7 +54,7 @@ impl fmt::Display for Route {
 impl Gateway {
     /// A gateway with a port for each node.
     pub fn port_per_broker(name: &str, ports: PortPerBroker) -> Result<Self, NotAName> {
-        Ok(Self { name: name.parse()?, kind: GatewayKind::PortPerBroker(ports) })
+        Ok(Self { name: name.parse()?, kind: GatewayKind::PortPerBroker(ports), tls: None })
     }
 
     /// Whether clients of this gateway can reach the node.

@@ -30,18 +30,22 @@ pub struct Loaded {
 pub struct Material {
     /// Over its values and the contents of its files.
     pub digest: Digest,
-    /// What its files held, by the field that names the file, such as `upstream.tls.trust`.
+    /// What its files held, by the field that names the file, such as `upstream.tls.ca`.
     pub files: BTreeMap<String, FileContents>,
 }
 
 /// What a file held.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FileContents {
     /// What it is for.
     pub purpose: FilePurpose,
-    /// All of it. It may be a private key, so it is shown nowhere.
-    pub contents: Bytes,
+    /// All of it, or why it cannot be read: that is the failure of the cluster that wants it and of no other.
+    pub contents: Result<Secret, String>,
 }
+
+/// Bytes that are shown nowhere: they may be a private key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub Bytes);
 
 /// What a file is for, which decides what a change of it needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -109,9 +113,9 @@ impl fmt::Debug for Digest {
     }
 }
 
-impl fmt::Debug for FileContents {
+impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}, {} bytes", self.purpose, self.contents.len())
+        write!(f, "{} bytes", self.0.len())
     }
 }
 

@@ -8,17 +8,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct Clock {
     origin: tokio::time::Instant,
     wall_origin: Duration,
+    /// The operating system's time of day may be set while the proxy runs.
+    system: bool,
 }
 
 impl Clock {
     /// A clock that starts now, at the operating system's time of day.
     pub fn system() -> Self {
-        Self::starting_at(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+        Self { system: true, ..Self::starting_at(since_epoch()) }
     }
 
     /// A clock that starts now, when it is `since_epoch` after 1970-01-01.
     pub fn starting_at(since_epoch: Duration) -> Self {
-        Self { origin: tokio::time::Instant::now(), wall_origin: since_epoch }
+        Self { origin: tokio::time::Instant::now(), wall_origin: since_epoch, system: false }
     }
 
     /// Now, for a machine.
@@ -31,6 +33,12 @@ impl Clock {
         self.origin + Duration::from_micros(at.as_micros())
     }
 
+    /// The time of day, as certificates are judged by: since 1970-01-01. A system whose clock is set right after the start
+    /// is judged by the right one.
+    pub fn since_epoch(&self) -> Duration {
+        if self.system { since_epoch() } else { self.wall_origin + self.origin.elapsed() }
+    }
+
     /// ms since 1970-01-01.
     pub fn unix_ms(&self) -> u64 {
         self.unix_ms_at(self.now())
@@ -40,4 +48,8 @@ impl Clock {
     pub fn unix_ms_at(&self, at: Instant) -> u64 {
         u64::try_from((self.wall_origin + Duration::from_micros(at.as_micros())).as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

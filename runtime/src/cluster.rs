@@ -1,6 +1,11 @@
 //! What the connections of one virtual cluster share: its topology, its counters, and who is connected.
 
-use crate::{lock, metrics::ClusterMetrics};
+use crate::{
+    limits, lock,
+    metrics::ClusterMetrics,
+    net::Net,
+    tls::{Connector, Leg, Stream},
+};
 use kroxy_core::{
     address::{HostPort, NodeId},
     config::ClusterName,
@@ -12,6 +17,7 @@ use kroxy_core::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     net::SocketAddr,
     sync::{
         Arc, Mutex, OnceLock,
@@ -41,6 +47,9 @@ impl Candidates {
 pub(crate) struct ClusterShared {
     pub(crate) name: ClusterName,
     pub(crate) metrics: Arc<ClusterMetrics>,
+    /// TLS towards upstream.
+    upstream_tls: Option<Arc<Connector>>,
+    logged: Mutex<Quota>,
     topology: Mutex<Topology>,
     health: Mutex<Health>,
     connected: Mutex<BTreeMap<u64, Arc<Seen>>>,
@@ -57,10 +66,17 @@ pub(crate) struct ClusterShared {
 }
 
 impl ClusterShared {
-    pub(crate) fn new(name: ClusterName, bootstrap_servers: Vec<HostPort>, metrics: Arc<ClusterMetrics>) -> Self {
+    pub(crate) fn new(
+        name: ClusterName,
+        bootstrap_servers: Vec<HostPort>,
+        metrics: Arc<ClusterMetrics>,
+        upstream_tls: Option<Arc<Connector>>,
+    ) -> Self {
         Self {
             name,
             metrics,
+            upstream_tls,
+            logged: Mutex::default(),
             topology: Mutex::new(Topology::new(bootstrap_servers)),
             health: Mutex::default(),
             connected: Mutex::default(),
@@ -71,6 +87,27 @@ impl ClusterShared {
             asking: tokio::sync::Mutex::new(()),
             left: tokio::sync::Notify::new(),
         }
+    }
+
+    /// Connects to an upstream server, TLS included; the caller bounds how long it may take.
+    pub(crate) async fn connect<N: Net>(&self, net: &N, to: &HostPort) -> io::Result<Stream<N::Stream>> {
+        let stream = net.connect(to).await?;
+        let Some(tls) = &self.upstream_tls else { return Ok(Stream::Plain(stream)) };
+        let shaken = Box::pin(tls.connect(stream, to)).await;
+        shaken.map_err(|failure| {
+            self.metrics.handshake_failed(Leg::Upstream, &failure);
+            io::Error::other(failure)
+        })
+    }
+
+    /// Whether upstream is spoken to with TLS.
+    pub(crate) const fn has_upstream_tls(&self) -> bool {
+        self.upstream_tls.is_some()
+    }
+
+    /// Whether one more line may be logged about a connection that has ended, and how many were not before it.
+    pub(crate) fn may_log(&self) -> Option<u64> {
+        lock(&self.logged).take(tokio::time::Instant::now())
     }
 
     /// Takes note of where upstream's nodes are.
@@ -201,6 +238,28 @@ impl ClusterShared {
     /// How many are connected.
     pub(crate) fn connection_count(&self) -> usize {
         lock(&self.connected).len()
+    }
+}
+
+/// How much may be logged within a window of time.
+#[derive(Debug, Default)]
+struct Quota {
+    began: Option<tokio::time::Instant>,
+    used: u32,
+    dropped: u64,
+}
+
+impl Quota {
+    fn take(&mut self, now: tokio::time::Instant) -> Option<u64> {
+        if self.began.is_none_or(|began| now - began >= limits::LOG_WINDOW) {
+            (self.began, self.used) = (Some(now), 0);
+        }
+        if self.used == limits::LOGGED_ENDS {
+            self.dropped += 1;
+            return None;
+        }
+        self.used += 1;
+        Some(std::mem::take(&mut self.dropped))
     }
 }
 

@@ -20,6 +20,7 @@ pub mod proxy;
 mod resolve;
 pub mod serve;
 mod status;
+pub mod tls;
 pub mod watch;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

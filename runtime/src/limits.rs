@@ -34,3 +34,20 @@ pub(crate) const ADMIN_RELOAD_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Bytes of an answer of the admin API: 200 virtual clusters need about 500 KiB.
 pub(crate) const ADMIN_ANSWER: u64 = 64 << 20;
+
+/// Bytes that are read at a time from a socket with TLS: rustls asks for 4 KiB, and cost follows the number of system
+/// calls. Each worker thread has one such block.
+pub(crate) const TLS_READ: usize = 64 << 10;
+
+/// How long the peer of a handshake that failed is given to take the alert that says why: a round trip.
+pub(crate) const ALERT_LINGER: Duration = Duration::from_millis(500);
+
+/// Bytes: the largest file of certificates or keys that is read. The bundles of operating systems have less than 1 MiB.
+pub(crate) const MATERIAL_MAX: u64 = 4 << 20;
+
+/// Lines of the log about connections that ended in a way worth one, for each virtual cluster and [`LOG_WINDOW`]: whoever
+/// scans ports or loops over a failing handshake does not fill a disk.
+pub(crate) const LOGGED_ENDS: u32 = 20;
+
+/// How long [`LOGGED_ENDS`] lasts.
+pub(crate) const LOG_WINDOW: Duration = Duration::from_secs(10);

@@ -5,6 +5,7 @@ use crate::{
     cluster::{ClusterShared, Seen},
     connection::{self, Surroundings},
     net::{Listener, Net},
+    tls::{Acceptor, ClusterTls},
 };
 use kroxy_core::{
     config::VirtualCluster,
@@ -68,6 +69,8 @@ fn ports(failed: &[Unbound]) -> String {
 pub(crate) struct Settings {
     pub(crate) spec: Arc<Spec>,
     pub(crate) max_connections: usize,
+    /// TLS towards clients, for handshakes to come.
+    pub(crate) tls: Option<Arc<Acceptor>>,
 }
 
 /// A port to be bound, and what comes in there.
@@ -89,7 +92,7 @@ pub(crate) struct Bound<L> {
 }
 
 /// Every port of a virtual cluster.
-pub(crate) fn wanted(config: &VirtualCluster) -> Vec<Wanted> {
+pub(crate) fn wanted(config: &VirtualCluster, tls: &ClusterTls) -> Vec<Wanted> {
     let mut all = Vec::new();
     for gateway in &config.gateways {
         let spec = Spec {
@@ -100,7 +103,11 @@ pub(crate) fn wanted(config: &VirtualCluster) -> Vec<Wanted> {
             connect_timeout: config.upstream.connect_timeout,
             idle_timeout: config.idle_timeout,
         };
-        let settings = Settings { spec: Arc::new(spec), max_connections: config.limits.max_connections };
+        let settings = Settings {
+            spec: Arc::new(spec),
+            max_connections: config.limits.max_connections,
+            tls: tls.clients(&gateway.name),
+        };
         let GatewayKind::PortPerBroker(ports) = &gateway.kind;
         all.extend(ports.ports().map(|(port, route)| Wanted {
             address: SocketAddr::new(ports.bind(), port),
@@ -143,7 +150,7 @@ pub(crate) async fn serve<N: Net>(
             Some(ended) = connections.join_next() => note_panic(ended),
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    let Settings { spec, max_connections } = settings.borrow().clone();
+                    let Settings { spec, max_connections, tls } = settings.borrow().clone();
                     if cluster.connection_count() >= max_connections {
                         cluster.metrics.connections_refused.inc();
                         debug!(%peer, max_connections, "connection refused: the cluster has as many as it may");
@@ -156,6 +163,7 @@ pub(crate) async fn serve<N: Net>(
                         clock,
                         cluster: cluster.clone(),
                         spec,
+                        tls,
                         route,
                         seen: seen.clone(),
                     };
@@ -192,10 +200,15 @@ async fn relay<N: Net>(
     stage: watch::Receiver<Stage>,
 ) {
     debug!("connection opened");
-    let cluster = around.cluster.name.clone();
+    let cluster = around.cluster.clone();
     let cause = connection::relay(around, stream, stage).await;
-    if cause.is_suspicious() {
-        info!(%cluster, cause = cause.label(), peer = %registration.seen.peer, "connection closed: {cause}");
+    let allowed = if cause.is_suspicious() { cluster.may_log() } else { None };
+    if let Some(dropped) = allowed {
+        let (cluster, peer) = (&cluster.name, registration.seen.peer);
+        if dropped > 0 {
+            info!(%cluster, "{dropped} lines about closed connections were left out");
+        }
+        info!(%cluster, cause = cause.label(), %peer, "connection closed: {cause}");
     } else {
         debug!(cause = cause.label(), "connection closed: {cause}");
     }

@@ -1,29 +1,68 @@
-//! A configuration as the proxy's machine wants it: the values, and digests over all that belongs to them.
+//! A configuration as the proxy's machine wants it: the values, what the files that they name hold, and digests over both.
 
+use crate::{limits, tls};
+use bytes::Bytes;
 use kroxy_core::{
-    config::Config,
-    reload::{Digest, Loaded, Material},
+    config::{Config, VirtualCluster},
+    reload::{Digest, FileContents, Loaded, Material, Secret},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Debug,
-    path::PathBuf,
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
 };
 
-/// Puts digests to the values of a configuration.
+/// Reads the files that a configuration names, and puts digests to it.
+///
+/// A file that cannot be read is the failure of the virtual cluster that wants it, so it is none here.
 pub fn loaded(config: Config) -> Loaded {
+    loaded_by(config, read)
+}
+
+/// The same with files that are read by `read`, which may say why one cannot be.
+pub fn loaded_by(config: Config, read: impl Fn(&Path) -> Result<Bytes, String>) -> Loaded {
     let settings = digest(&(config.admin(), config.on_virtual_cluster_failure(), config.watch(), config.log()));
-    Loaded::new(config, settings, |cluster| Material { digest: digest(cluster), files: BTreeMap::new() })
+    Loaded::new(config, settings, |cluster| material(cluster, &read))
+}
+
+fn material(cluster: &VirtualCluster, read: impl Fn(&Path) -> Result<Bytes, String>) -> Material {
+    let file = |needed: tls::Needed| {
+        let contents = read(Path::new(&needed.path)).map(Secret);
+        (needed.field, FileContents { purpose: needed.purpose, contents })
+    };
+    let files: BTreeMap<_, _> = tls::of_cluster(cluster).into_iter().map(file).collect();
+    let digests: Vec<_> = files.iter().map(|(field, file)| (field, digest_of(file))).collect();
+    Material { digest: digest(&(cluster, digests)), files }
+}
+
+fn digest_of(file: &FileContents) -> Result<Digest, &str> {
+    file.contents.as_ref().map(|secret| sha256(&secret.0)).map_err(String::as_str)
+}
+
+fn read(path: &Path) -> Result<Bytes, String> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|e| e.to_string())?;
+    file.take(limits::MATERIAL_MAX + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    if bytes.len() as u64 > limits::MATERIAL_MAX {
+        return Err(format!("it has more than {} bytes, which no certificates have", limits::MATERIAL_MAX));
+    }
+    Ok(bytes.into())
 }
 
 /// The files that a configuration names.
 pub(crate) fn files(config: &Config) -> BTreeSet<PathBuf> {
-    let _ = config;
-    BTreeSet::new()
+    let clusters = config.virtual_clusters().iter();
+    clusters.flat_map(tls::of_cluster).map(|needed| needed.path.into()).collect()
 }
 
 /// SHA-256 over the values as they print themselves, which names every field.
 fn digest(values: &impl Debug) -> Digest {
-    let sum = ring::digest::digest(&ring::digest::SHA256, format!("{values:?}").as_bytes());
+    sha256(format!("{values:?}").as_bytes())
+}
+
+fn sha256(bytes: &[u8]) -> Digest {
+    let sum = ring::digest::digest(&ring::digest::SHA256, bytes);
     Digest(sum.as_ref().try_into().expect("SHA-256 has 32 bytes"))
 }

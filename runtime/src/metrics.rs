@@ -6,7 +6,7 @@
 mod latency;
 
 use self::latency::{Lately, Latencies, LatencyVec};
-use crate::lock;
+use crate::{lock, tls};
 use kroxy_core::{
     api::{APIS, Api},
     cluster,
@@ -63,6 +63,7 @@ pub struct Metrics {
     added_duration: LatencyVec,
     unmapped_nodes: IntCounterVec,
     upstream_servers: IntGaugeVec,
+    handshake_failures: IntCounterVec,
     unanswered: IntCounterVec,
     not_authenticated: IntCounterVec,
     proxy_state: IntGaugeVec,
@@ -200,6 +201,11 @@ impl Metrics {
                 "kroxy_requests_unanswered_total",
                 "Requests in flight on connections that ended, the client's own doing included.",
                 CLUSTER,
+            ),
+            handshake_failures: counter(
+                "kroxy_tls_handshake_failures_total",
+                "TLS handshakes that failed, by the side of the proxy and the cause.",
+                &["virtual_cluster", "leg", "cause"],
             ),
             unmapped_nodes: counter(
                 "kroxy_unmapped_nodes_total",
@@ -380,6 +386,11 @@ impl ClusterMetrics {
         self.unanswered.inc_by(in_flight);
     }
 
+    /// A TLS handshake failed.
+    pub(crate) fn handshake_failed(&self, leg: tls::Leg, failure: &tls::Failure) {
+        self.all.handshake_failures.with_label_values(&[&self.name, leg.label(), failure.label()]).inc();
+    }
+
     /// Connections that ended, by cause.
     pub(crate) fn disconnects(&self) -> BTreeMap<String, u64> {
         lock(&self.disconnects).iter().map(|(cause, n)| ((*cause).to_owned(), *n)).collect()
@@ -426,6 +437,7 @@ mod tests {
         let own = Exchange { by: AnsweredBy::Proxy, ..exchange(ApiKey::FETCH, 0, 0) };
         cluster.settle(&[exchange(ApiKey::FETCH, 0, 0), own], Duration::ZERO);
         cluster.disconnected("client_closed", 0);
+        cluster.handshake_failed(tls::Leg::Client, &tls::Failure::timed_out(Duration::ZERO));
         let (from, to, lasted, at) = (ProxyState::Starting, ProxyState::Started, Duration::ZERO, Instant::ZERO);
         metrics.proxy_transition(&proxy::Transition { from, to, cause: Reason::new("test"), at, lasted });
         metrics.cluster_transition(

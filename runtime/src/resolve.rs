@@ -44,7 +44,7 @@ pub(crate) async fn candidates<N: Net>(net: N, cluster: Arc<ClusterShared>, rout
 /// Asks one bootstrap server after the other until one tells its nodes.
 async fn ask<N: Net>(net: &N, cluster: &ClusterShared) {
     for server in cluster.bootstrap_servers() {
-        match tokio::time::timeout(DISCOVERY_TIMEOUT, ask_one(net, &server)).await {
+        match tokio::time::timeout(DISCOVERY_TIMEOUT, ask_one(net, cluster, &server)).await {
             Ok(Ok(nodes)) => {
                 cluster.learn(&nodes);
                 return;
@@ -55,10 +55,11 @@ async fn ask<N: Net>(net: &N, cluster: &ClusterShared) {
     }
 }
 
-async fn ask_one<N: Net>(net: &N, server: &HostPort) -> io::Result<Vec<(NodeId, HostPort)>> {
-    let mut stream = net.connect(server).await?;
+async fn ask_one<N: Net>(net: &N, cluster: &ClusterShared, server: &HostPort) -> io::Result<Vec<(NodeId, HostPort)>> {
+    let mut stream = cluster.connect(net, server).await?;
     let (mut discovery, first) = Discovery::start();
     stream.write_all(&first).await?;
+    stream.flush().await?; // TLS may keep some
     let mut buf = vec![0; 4096];
     loop {
         let n = stream.read(&mut buf).await?;
@@ -66,7 +67,10 @@ async fn ask_one<N: Net>(net: &N, server: &HostPort) -> io::Result<Vec<(NodeId, 
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection"));
         }
         match discovery.receive(&buf[..n]).map_err(io::Error::other)? {
-            Progress::Send(request) => stream.write_all(&request).await?,
+            Progress::Send(request) => {
+                stream.write_all(&request).await?;
+                stream.flush().await?;
+            }
             Progress::Wait => {}
             Progress::Done(nodes) => return Ok(nodes),
         }

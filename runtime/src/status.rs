@@ -61,7 +61,7 @@ pub(crate) fn fill_traffic(cluster: &ClusterShared, now: Instant, wall: WallCloc
     status.clients.truncate(CLIENTS_SHOWN);
     let bootstrap_servers = cluster.bootstrap_servers();
     let nodes = nodes(cluster, &bootstrap_servers, &servers, wall);
-    status.upstream = UpstreamStatus { bootstrap_servers, tls: false, nodes };
+    status.upstream = UpstreamStatus { bootstrap_servers, tls: cluster.has_upstream_tls(), nodes };
 }
 
 /// Upstream's servers: the nodes that are known, and before them the bootstrap servers that are none of them.

@@ -14,6 +14,7 @@ fn cluster(name: &str, gateways: Vec<Gateway>) -> VirtualCluster {
         upstream: Upstream {
             bootstrap_servers: NonEmpty::new(vec![HostPort::new("kafka.internal", 9092)]).expect("one"),
             connect_timeout: Upstream::CONNECT_TIMEOUT,
+            tls: None,
         },
         gateways: NonEmpty::new(gateways).expect("at least one"),
         drain_timeout: VirtualCluster::DRAIN_TIMEOUT,

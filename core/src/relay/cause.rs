@@ -12,6 +12,9 @@ pub enum Cause {
     /// The client closed its connection while requests of it were unanswered, and did not take the answers.
     #[error("the client left with requests in flight")]
     ClientLeft,
+    /// The client and the proxy did not come to terms about TLS. Told before there is a relay.
+    #[error("{0}")]
+    HandshakeFailed(String),
     /// The connection to the client broke.
     #[error("the connection to the client broke: {0}")]
     ClientBroke(String),
@@ -47,6 +50,7 @@ impl Cause {
         match self {
             Self::ClientClosed => "client_closed",
             Self::ClientLeft => "client_left",
+            Self::HandshakeFailed(_) => "tls_handshake_failed",
             Self::ClientBroke(_) => "client_broke",
             Self::ClientMisbehaved(_) => "client_misbehaved",
             Self::UpstreamClosed => "upstream_closed",
@@ -62,7 +66,10 @@ impl Cause {
     /// Whether an operator would want to know: somebody broke the protocol, or upstream cannot be reached.
     pub const fn is_suspicious(&self) -> bool {
         match self {
-            Self::ClientMisbehaved(_) | Self::UpstreamUnreachable(_) | Self::UpstreamMisbehaved(_) => true,
+            Self::HandshakeFailed(_)
+            | Self::ClientMisbehaved(_)
+            | Self::UpstreamUnreachable(_)
+            | Self::UpstreamMisbehaved(_) => true,
             Self::ClientClosed
             | Self::ClientLeft
             | Self::ClientBroke(_)

@@ -3,6 +3,8 @@
 //! Every struct is taken apart by name: a field that is new breaks the build here until somebody has decided what a
 //! change of it needs.
 
+mod tls;
+
 use core::fmt::{self, Write as _};
 
 use super::{ClusterPlan, FieldChange, FilePurpose, Material, Plan, Present};
@@ -91,7 +93,7 @@ pub(super) fn cluster(
 fn compare_values(found: &mut Differences, old: &VirtualCluster, new: &VirtualCluster) {
     let VirtualCluster {
         name,
-        upstream: Upstream { bootstrap_servers, connect_timeout },
+        upstream: Upstream { bootstrap_servers, connect_timeout, tls },
         gateways,
         drain_timeout,
         idle_timeout,
@@ -105,6 +107,7 @@ fn compare_values(found: &mut Differences, old: &VirtualCluster, new: &VirtualCl
     found.compare("upstream.bootstrap_servers", Change::Drain, bootstrap_servers, servers, |s| join(s.iter()));
     let field = "upstream.connect_timeout";
     found.compare(field, Change::Live, connect_timeout, &upstream.connect_timeout, debug);
+    tls::compare_upstream(found, "upstream.tls", tls.as_ref(), upstream.tls.as_ref());
     found.compare("drain_timeout", Change::Live, drain_timeout, &new.drain_timeout, debug);
     let show = |d: &Option<core::time::Duration>| d.map_or("none".to_owned(), |d| format!("{d:?}"));
     found.compare("idle_timeout", Change::Live, idle_timeout, &new.idle_timeout, show);
@@ -134,7 +137,7 @@ fn compare_gateways(found: &mut Differences, old: &[Gateway], new: &[Gateway]) {
 }
 
 fn compare_gateway(found: &mut Differences, field: &str, old: &Gateway, new: &Gateway) {
-    let Gateway { name, kind } = old;
+    let Gateway { name, kind, tls } = old;
     let name_field = format!("{field}.name");
     found.compare(&name_field, Change::Live, &name.as_str(), &new.name.as_str(), |n| (*n).to_owned());
     let change = match (kind, &new.kind) {
@@ -146,6 +149,7 @@ fn compare_gateway(found: &mut Differences, field: &str, old: &Gateway, new: &Ga
     if *kind != new.kind {
         found.push(field.to_owned(), change, Some(show_gateway(old)), Some(show_gateway(new)));
     }
+    tls::compare_clients(found, &format!("{field}.tls"), tls.as_ref(), new.tls.as_ref());
 }
 
 /// Whether every address that a client can have been told still leads to the same node.

@@ -21,7 +21,11 @@ pub(crate) fn gateway(name: &str, port: u16, host: &str, ranges: &[(i32, i32, u1
 pub(crate) fn cluster(name: &str, port: u16) -> VirtualCluster {
     VirtualCluster {
         name: name.parse().expect("a name"),
-        upstream: Upstream { bootstrap_servers: servers(&[name]), connect_timeout: Upstream::CONNECT_TIMEOUT },
+        upstream: Upstream {
+            bootstrap_servers: servers(&[name]),
+            connect_timeout: Upstream::CONNECT_TIMEOUT,
+            tls: None,
+        },
         gateways: gateways(vec![gateway("main", port, "localhost", &[(0, 2, port + 1)])]),
         drain_timeout: VirtualCluster::DRAIN_TIMEOUT,
         idle_timeout: None,
@@ -130,7 +134,8 @@ fn contents_of_files_count_by_what_the_files_are_for() {
     let base = loaded(vec![cluster("orders", 9192)]);
     let with = |purpose, contents: &'static str| {
         let mut l = base.clone();
-        let file = FileContents { purpose, contents: Bytes::from_static(contents.as_bytes()) };
+        let contents = Ok(Secret(Bytes::from_static(contents.as_bytes())));
+        let file = FileContents { purpose, contents };
         l.material.get_mut(&name("orders")).expect("there").files.insert("tls.key".into(), file);
         l
     };
@@ -254,4 +259,87 @@ fn digests_do_not_depend_on_order_and_differ_with_any_part() {
     assert_eq!(both.digest(), loaded(vec![b.clone(), a.clone()]).digest());
     assert_ne!(both.digest(), loaded(vec![a]).digest());
     assert_ne!(both.digest(), loaded(vec![cluster("a", 9392), b]).digest());
+}
+
+mod tls {
+    use super::*;
+    use crate::config::tls::{CertificateFiles, ClientAuth, ClientTls, Protocol, Trust, UpstreamTls, Version};
+
+    fn files(name: &str) -> CertificateFiles {
+        CertificateFiles { chain: format!("{name}.pem"), key: format!("{name}.key") }
+    }
+
+    fn client_tls() -> ClientTls {
+        ClientTls {
+            certificates: NonEmpty::new(vec![files("a")]).expect("one"),
+            client_auth: ClientAuth::Required { ca: "ca.pem".to_owned() },
+            protocol: Protocol::default(),
+            handshake_timeout: ClientTls::HANDSHAKE_TIMEOUT,
+        }
+    }
+
+    fn upstream_tls() -> UpstreamTls {
+        let (trust, client_certificate) = (Trust::File("ca.pem".to_owned()), Some(files("b")));
+        UpstreamTls { trust, client_certificate, server_name: None, protocol: Protocol::default() }
+    }
+
+    fn of(clients: Option<ClientTls>, upstream: Option<UpstreamTls>) -> VirtualCluster {
+        let mut one = cluster("orders", 9192);
+        let mut way_in = one.gateways[0].clone();
+        way_in.tls = clients;
+        one.gateways = gateways(vec![way_in]);
+        one.upstream.tls = upstream;
+        one
+    }
+
+    fn needs(old: VirtualCluster, new: VirtualCluster) -> (ReloadAction, String) {
+        let plan = plan(&InForce::all(&loaded(vec![old])), &loaded(vec![new]));
+        let fields: Vec<_> = plan.virtual_clusters[0].fields.iter().map(ToString::to_string).collect();
+        (plan.virtual_clusters[0].action, fields.join("; "))
+    }
+
+    #[test]
+    fn towards_clients_it_is_for_new_handshakes_unless_they_have_to_show_more_or_less() {
+        let change = |edit: fn(&mut ClientTls)| {
+            let mut new = client_tls();
+            edit(&mut new);
+            needs(of(Some(client_tls()), None), of(Some(new), None))
+        };
+        let live = |field: &str| (ReloadAction::Live, format!("gateways.main.tls.{field}"));
+        assert_eq!(
+            change(|tls| tls.certificates = NonEmpty::new(vec![files("c")]).expect("one")),
+            live("certificates: a.pem → c.pem")
+        );
+        assert_eq!(
+            change(|tls| tls.client_auth = ClientAuth::Required { ca: "new.pem".to_owned() }),
+            live("client_auth: Required by ca.pem → Required by new.pem")
+        );
+        assert_eq!(
+            change(|tls| tls.protocol = Protocol::new(&[Version::Tls13], None).expect("valid")),
+            live("protocol: TLS 1.2 and TLS 1.3 → TLS 1.3")
+        );
+        assert_eq!(change(|tls| tls.handshake_timeout = Duration::from_secs(3)), live("handshake_timeout: 10s → 3s"));
+        let (action, _) = change(|tls| tls.client_auth = ClientAuth::None);
+        assert_eq!(action, ReloadAction::Drain);
+        let on = (ReloadAction::Drain, "gateways.main.tls: no TLS → TLS".to_owned());
+        assert_eq!(needs(of(None, None), of(Some(client_tls()), None)), on);
+    }
+
+    #[test]
+    fn towards_upstream_every_change_takes_new_connections() {
+        let changes: [fn(&mut UpstreamTls); 4] = [
+            |tls| tls.trust = Trust::System,
+            |tls| tls.client_certificate = None,
+            |tls| tls.server_name = Some("kafka".parse().expect("a name")),
+            |tls| tls.protocol = Protocol::new(&[Version::Tls13], None).expect("valid"),
+        ];
+        for edit in changes {
+            let mut new = upstream_tls();
+            edit(&mut new);
+            let (action, fields) = needs(of(None, Some(upstream_tls())), of(None, Some(new)));
+            assert_eq!(action, ReloadAction::Drain, "{fields}");
+        }
+        assert_eq!(needs(of(None, Some(upstream_tls())), of(None, None)).0, ReloadAction::Drain);
+        assert_eq!(needs(of(None, Some(upstream_tls())), of(None, Some(upstream_tls()))).0, ReloadAction::Unchanged);
+    }
 }

@@ -3,7 +3,10 @@
 use super::units::{Size, Span};
 use kroxy_core::{
     address::HostPort,
-    config::{Config, OnVirtualClusterFailure, Serve, VirtualCluster},
+    config::{
+        Config, OnVirtualClusterFailure, Serve, VirtualCluster,
+        tls::{ClientAuth, ClientTls, Trust, UpstreamTls},
+    },
     gateway::{Gateway, GatewayKind, NodeRange, PortPerBroker},
 };
 use std::fmt::Write;
@@ -65,6 +68,9 @@ fn describe_cluster(out: &mut String, cluster: &VirtualCluster) {
     let servers: Vec<_> = cluster.upstream.bootstrap_servers.iter().map(ToString::to_string).collect();
     let connect = Span::from(cluster.upstream.connect_timeout);
     line(out, "  upstream", &format!("{} ({connect} to connect)", servers.join(", ")));
+    if let Some(tls) = &cluster.upstream.tls {
+        line(out, "", &upstream_tls(tls));
+    }
     for gateway in &cluster.gateways {
         describe_gateway(out, gateway);
     }
@@ -80,12 +86,36 @@ fn describe_gateway(out: &mut String, gateway: &Gateway) {
     let GatewayKind::PortPerBroker(ports) = &gateway.kind;
     let bootstrap = HostPort::new(ports.advertised_host(), ports.bootstrap_port());
     line(out, "  gateway", &format!("{}: clients have bootstrap.servers={bootstrap}", gateway.name));
+    if let Some(tls) = &gateway.tls {
+        line(out, "", &client_tls(tls));
+    }
     let rows: Vec<_> = rows(ports).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
     let (first, second) = (width(0), width(1));
     for [listener, told, leads_to] in &rows {
         line(out, "", &format!("{listener:<first$}  {told:<second$}  {leads_to}"));
     }
+}
+
+fn client_tls(tls: &ClientTls) -> String {
+    let certificates: Vec<_> = tls.certificates.iter().map(|files| files.chain.as_str()).collect();
+    let demand = match &tls.client_auth {
+        ClientAuth::None => "clients show no certificate".to_owned(),
+        ClientAuth::Requested { ca } => format!("clients may show a certificate signed by {ca}"),
+        ClientAuth::Required { ca } => format!("clients show a certificate signed by {ca}"),
+    };
+    format!("{} with {}; {demand}", tls.protocol, certificates.join(", "))
+}
+
+fn upstream_tls(tls: &UpstreamTls) -> String {
+    let trust = match &tls.trust {
+        Trust::System => "trusts whom the operating system trusts".to_owned(),
+        Trust::File(ca) => format!("trusts {ca}"),
+        Trust::Anybody => "INSECURE: trusts anybody".to_owned(),
+    };
+    let own = tls.client_certificate.as_ref().map_or_else(String::new, |own| format!(", shows {}", own.chain));
+    let name = tls.server_name.as_ref().map_or_else(String::new, |name| format!(", expects {}", name.as_str()));
+    format!("{}, {trust}{own}{name}", tls.protocol)
 }
 
 /// The listeners of a gateway, what clients are told of them, and where they lead.

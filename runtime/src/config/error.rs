@@ -129,7 +129,7 @@ impl Problem {
     /// pointed at.
     pub(super) fn at(text: &str, path: &FieldPath, what: impl Into<String>) -> Self {
         let span = nearest(text, path);
-        Self::within(path, span, "here", what).with_help(hints::right(&path.names()))
+        Self::within(path, span, "here", what).with_help(hints::right_around(&path.names()))
     }
 
     /// Something is wrong at a place that may be no value.

@@ -2,7 +2,7 @@
 
 /// The fields by their names (without places, as [`super::locate::FieldPath::names`] has them; nothing is the file), and
 /// what is right in them, with an example.
-pub(super) const RIGHT: [(&str, &str); 32] = [
+pub(super) const RIGHT: &[(&str, &str)] = &[
     ("", "a configuration is `( virtual_clusters: [ … ] )`; fixtures/config has an example for each typical set-up"),
     ("admin", "such as `( bind: \"127.0.0.1:9190\" )`"),
     ("admin.bind", "a loopback address and a port, such as \"127.0.0.1:9190\" or \"[::1]:9190\""),
@@ -26,6 +26,21 @@ pub(super) const RIGHT: [(&str, &str); 32] = [
         "a list of host:port, such as [\"kafka-1.internal:9092\", \"10.0.0.2:9092\", \"[fd00::3]:9092\"]",
     ),
     ("virtual_clusters.upstream.connect_timeout", "a duration in quotes, such as \"5s\""),
+    ("virtual_clusters.upstream.tls", "such as `( ca: File(\"ca.pem\") )`, or `()`"),
+    ("virtual_clusters.upstream.tls.ca", "`File(\"ca.pem\")` or `System`"),
+    ("virtual_clusters.upstream.tls.client_certificate", "such as `( chain: \"kroxy.pem\", key: \"kroxy.key\" )`"),
+    ("virtual_clusters.upstream.tls.client_certificate.chain", "a path in quotes, such as \"kroxy.pem\""),
+    ("virtual_clusters.upstream.tls.client_certificate.key", "a path in quotes, such as \"kroxy.key\""),
+    (
+        "virtual_clusters.upstream.tls.server_name",
+        "a name or address without a port, in quotes, such as \"kafka.internal\"",
+    ),
+    ("virtual_clusters.upstream.tls.versions", "a list of `Tls12` and `Tls13`, such as [Tls13]"),
+    (
+        "virtual_clusters.upstream.tls.cipher_suites",
+        "a list of IANA names of suites with forward secrecy, such as [\"TLS_AES_256_GCM_SHA384\"]; docs/tls.md has all",
+    ),
+    ("virtual_clusters.upstream.tls.insecure", "`true` or `false`; with `true` there is no `ca`"),
     ("virtual_clusters.gateways", "a list with at least one `( name: …, port_per_broker: … )`"),
     ("virtual_clusters.gateways.name", "letters, digits and hyphens, at most 63, in quotes, such as \"internal\""),
     (
@@ -51,6 +66,23 @@ pub(super) const RIGHT: [(&str, &str); 32] = [
         "virtual_clusters.gateways.port_per_broker.nodes.first_port",
         "the port of the range's first id, such as 9300; each id takes one port, and no port is taken twice",
     ),
+    ("virtual_clusters.gateways.tls", "such as `( certificates: [( chain: \"kroxy.pem\", key: \"kroxy.key\" )] )`"),
+    (
+        "virtual_clusters.gateways.tls.certificates",
+        "a list with at least one `( chain: \"kroxy.pem\", key: \"kroxy.key\" )`",
+    ),
+    ("virtual_clusters.gateways.tls.certificates.chain", "a path in quotes, such as \"kroxy.pem\""),
+    ("virtual_clusters.gateways.tls.certificates.key", "a path in quotes, such as \"kroxy.key\""),
+    (
+        "virtual_clusters.gateways.tls.client_auth",
+        "`None`, `Requested( ca: \"clients.pem\" )` or `Required( ca: \"clients.pem\" )`",
+    ),
+    ("virtual_clusters.gateways.tls.versions", "a list of `Tls12` and `Tls13`, such as [Tls13]"),
+    (
+        "virtual_clusters.gateways.tls.cipher_suites",
+        "a list of IANA names of suites with forward secrecy, such as [\"TLS_AES_256_GCM_SHA384\"]; docs/tls.md has all",
+    ),
+    ("virtual_clusters.gateways.tls.handshake_timeout", "a duration in quotes, such as \"10s\""),
     ("virtual_clusters.drain_timeout", "a duration in quotes, such as \"10s\""),
     ("virtual_clusters.idle_timeout", "a duration in quotes, such as \"15m\", or nothing"),
     ("virtual_clusters.first_request_timeout", "a duration in quotes, such as \"60s\""),
@@ -65,4 +97,9 @@ pub(super) const RIGHT: [(&str, &str); 32] = [
 /// What is right in a field.
 pub(super) fn right(names: &str) -> Option<&'static str> {
     RIGHT.iter().find(|(field, _)| *field == names).map(|(_, right)| *right)
+}
+
+/// What is right in a field, or where the field is a part of a value (`ca` of `Required( ca: … )`) in that value.
+pub(super) fn right_around(names: &str) -> Option<&'static str> {
+    right(names).or_else(|| right_around(names.rsplit_once('.')?.0))
 }

@@ -9,7 +9,9 @@ mod error;
 mod hints;
 mod locate;
 mod parse;
+mod parse_tls;
 mod raw;
+mod raw_tls;
 #[cfg(test)]
 mod reference;
 mod syntax;
@@ -34,7 +36,8 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     if bytes.len() > FILE_MAX {
         return Err(ConfigError::TooLarge { path: path.to_owned(), max: FILE_MAX });
     }
-    Ok(parse_bytes(&path.display().to_string(), &bytes)?)
+    let folder = path.parent().unwrap_or(Path::new(""));
+    Ok(parse_within(folder, &path.display().to_string(), &bytes)?)
 }
 
 /// What a file holds; of one that is too large only its beginning, which is too large as well.
@@ -44,10 +47,15 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a configuration from what a file called `name` holds.
+/// Reads a configuration from what a file called `name` holds. Files that it names are looked for in the working folder.
 pub fn parse_bytes(name: &str, bytes: &[u8]) -> Result<Config, Invalid> {
+    parse_within(Path::new(""), name, bytes)
+}
+
+/// The same for a file in this folder.
+pub(crate) fn parse_within(folder: &Path, name: &str, bytes: &[u8]) -> Result<Config, Invalid> {
     match std::str::from_utf8(bytes) {
-        Ok(text) => parse_str(name, text),
+        Ok(text) => parse_text(folder, name, text),
         Err(e) => {
             let text = String::from_utf8_lossy(bytes);
             let at = e.valid_up_to();
@@ -58,10 +66,14 @@ pub fn parse_bytes(name: &str, bytes: &[u8]) -> Result<Config, Invalid> {
     }
 }
 
-/// Reads a configuration from a text called `name`.
+/// Reads a configuration from a text called `name`. Files that it names are looked for in the working folder.
 pub fn parse_str(name: &str, text: &str) -> Result<Config, Invalid> {
+    parse_text(Path::new(""), name, text)
+}
+
+fn parse_text(folder: &Path, name: &str, text: &str) -> Result<Config, Invalid> {
     let raw = syntax::read(text).map_err(|problem| Invalid::new(name, text, vec![problem]))?;
-    parse::parse(text, raw).map_err(|problems| Invalid::new(name, text, problems))
+    parse::parse(text, folder, raw).map_err(|problems| Invalid::new(name, text, problems))
 }
 
 #[cfg(test)]

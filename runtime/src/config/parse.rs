@@ -13,14 +13,14 @@ use kroxy_core::{
     },
     gateway::{Gateway, GatewayError, GatewayKind, NodeRange, PortPerBroker, PortUse, Route},
 };
-use std::str::FromStr;
+use std::{path::Path, str::FromStr};
 
 /// Bytes: the smallest limit for requests. Below it not even the first request of a client may pass.
 const REQUEST_FRAME_MIN: u32 = 1 << 10;
 
-/// All that is wrong with `raw`, which was read from `text`, or its good values.
-pub(super) fn parse(text: &str, raw: RawConfig) -> Result<Config, Vec<Problem>> {
-    let mut parser = Parser { text, problems: Vec::new() };
+/// All that is wrong with `raw`, which was read from `text`, or its good values. Files that it names are in `folder`.
+pub(super) fn parse(text: &str, folder: &Path, raw: RawConfig) -> Result<Config, Vec<Problem>> {
+    let mut parser = Parser { text, folder, problems: Vec::new() };
     let top = FieldPath::default();
     let admin = parser.admin(raw.admin.bind, &top.field("admin").field("bind"));
     let on_failure = parser.on_failure(&raw.on_virtual_cluster_failure, &top.field("on_virtual_cluster_failure"));
@@ -38,17 +38,18 @@ pub(super) fn parse(text: &str, raw: RawConfig) -> Result<Config, Vec<Problem>> 
         .map_err(|conflicts| conflicts.iter().map(|conflict| parser.conflict(conflict, &clusters)).collect())
 }
 
-struct Parser<'a> {
+pub(super) struct Parser<'a> {
     text: &'a str,
+    pub(super) folder: &'a Path,
     problems: Vec<Problem>,
 }
 
 impl Parser<'_> {
-    fn wrong(&mut self, path: &FieldPath, what: impl Into<String>) {
+    pub(super) fn wrong(&mut self, path: &FieldPath, what: impl Into<String>) {
         self.problems.push(Problem::at(self.text, path, what));
     }
 
-    fn good<T, E: ToString>(&mut self, path: &FieldPath, value: Result<T, E>) -> Option<T> {
+    pub(super) fn good<T, E: ToString>(&mut self, path: &FieldPath, value: Result<T, E>) -> Option<T> {
         value.map_err(|e| self.wrong(path, e.to_string())).ok()
     }
 
@@ -81,6 +82,7 @@ impl Parser<'_> {
         let name = self.good(&path.field("name"), FromStr::from_str(&raw.name));
         let servers = NonEmpty::new(raw.upstream.bootstrap_servers).ok_or("there is no server to begin with");
         let servers = self.good(&path.field("upstream").field("bootstrap_servers"), servers);
+        let tls = self.upstream_tls(raw.upstream.tls, &path.field("upstream").field("tls"));
         let at = path.field("gateways");
         let none = raw.gateways.is_empty();
         let raw_gateways = raw.gateways.into_iter().enumerate();
@@ -91,7 +93,11 @@ impl Parser<'_> {
         let limits = self.limits(&raw.limits, &path.field("limits"));
         Some(VirtualCluster {
             name: name?,
-            upstream: Upstream { bootstrap_servers: servers?, connect_timeout: raw.upstream.connect_timeout.get() },
+            upstream: Upstream {
+                bootstrap_servers: servers?,
+                connect_timeout: raw.upstream.connect_timeout.get(),
+                tls: tls?,
+            },
             gateways: NonEmpty::new(gateways)?,
             drain_timeout: raw.drain_timeout.get(),
             idle_timeout: raw.idle_timeout.map(super::units::Span::get),
@@ -112,12 +118,13 @@ impl Parser<'_> {
 
     fn gateway(&mut self, raw: RawGateway, path: &FieldPath) -> Option<Gateway> {
         let name = self.good(&path.field("name"), FromStr::from_str(&raw.name));
+        let tls = self.client_tls(raw.tls, &path.field("tls"));
         let raw = raw.port_per_broker;
         let nodes =
             raw.nodes.iter().map(|range| NodeRange { ids: range.ids.0..=range.ids.1, first_port: range.first_port });
         let ports = PortPerBroker::new(raw.bind, raw.advertised_host, raw.bootstrap_port, nodes.collect());
         let ports = ports.map_err(|e| self.bad_ports(&e, &path.field("port_per_broker"))).ok();
-        Some(Gateway { name: name?, kind: GatewayKind::PortPerBroker(ports?) })
+        Some(Gateway { name: name?, kind: GatewayKind::PortPerBroker(ports?), tls: tls? })
     }
 
     fn bad_ports(&mut self, error: &GatewayError, path: &FieldPath) {

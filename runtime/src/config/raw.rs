@@ -1,6 +1,9 @@
 //! The configuration file as it is spelled. The documentation of these fields is the reference in `docs/configuration.md`.
 
-use super::units::{Size, Span};
+use super::{
+    raw_tls::{RawClientTls, RawUpstreamTls},
+    units::{Size, Span},
+};
 use kroxy_core::{
     address::HostPort,
     config::{Admin, Limits, OnVirtualClusterFailure, Upstream, VirtualCluster},
@@ -175,9 +178,12 @@ pub(super) struct RawUpstream {
     /// Servers that tell of all others, each as `host:port`; they are tried in turn. At least one, better two or three.
     #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub(super) bootstrap_servers: Vec<HostPort>,
-    /// How long one attempt to connect to one server may take.
+    /// How long one attempt to connect to one server may take, the TLS handshake included.
     #[serde(default = "connect_timeout")]
     pub(super) connect_timeout: Span,
+    /// TLS towards upstream. Unless set, plain Kafka; `()` is TLS with all defaults.
+    #[serde(default)]
+    pub(super) tls: Option<RawUpstreamTls>,
 }
 
 fn connect_timeout() -> Span {
@@ -193,6 +199,9 @@ pub(super) struct RawGateway {
     pub(super) name: String,
     /// A port for bootstrapping, and one for each node.
     pub(super) port_per_broker: RawPortPerBroker,
+    /// TLS towards its clients. Unless set, they speak plain Kafka.
+    #[serde(default)]
+    pub(super) tls: Option<RawClientTls>,
 }
 
 /// A gateway that tells nodes apart by port.

@@ -80,10 +80,14 @@ fn all_blocks() -> Vec<Block> {
 
 /// As RON writes it: a name of an enum has no quotes.
 fn shown(default: &Value) -> String {
-    match default.as_str() {
-        Some(name @ ("None" | "Remaining")) => format!("`{name}`"),
-        Some(_) | None => format!("`{default}`"),
+    fn ron(value: &Value) -> String {
+        match (value.as_str(), value.as_array()) {
+            (Some(name @ ("None" | "Remaining" | "Tls12" | "Tls13")), _) => name.to_owned(),
+            (None, Some(all)) => format!("[{}]", all.iter().map(ron).collect::<Vec<_>>().join(", ")),
+            (Some(_) | None, _) => value.to_string(),
+        }
     }
+    format!("`{}`", ron(default))
 }
 
 fn reference() -> String {
@@ -137,7 +141,7 @@ fn the_fields_of_the_reference_are_those_that_are_read() {
     for Block { names, fields, .. } in all_blocks() {
         let mut text = "stray: ()".to_owned();
         for name in names.split('.').rev().filter(|name| !name.is_empty()) {
-            let is_list = matches!(name, "virtual_clusters" | "gateways" | "nodes");
+            let is_list = matches!(name, "virtual_clusters" | "gateways" | "nodes" | "certificates");
             text = if is_list { format!("{name}: [({text})]") } else { format!("{name}: ({text})") };
         }
         let problem = syntax::read(&format!("({text})")).expect_err("there is no stray field");

@@ -88,7 +88,7 @@ fn explain(text: &str, path: &FieldPath, code: &ron::Error, at: usize) -> Proble
 /// A value of another type than the field's; or no value at all.
 fn mistyped(text: &str, path: &FieldPath, at: usize, wanted: &str) -> Problem {
     let what = format!("this has to be {wanted}");
-    let right = hints::right(&path.names());
+    let right = hints::right_around(&path.names());
     let span = token_at(text, at);
     match locate(text, path) {
         Some(Located { value, .. }) if !value.is_empty() => Problem::at(text, path, what),
@@ -163,7 +163,9 @@ fn unknown_field(text: &str, path: &FieldPath, found: &str, expected: &[&str], a
 
 fn missing_field(text: &str, path: &FieldPath, field: &str) -> Problem {
     let missing = path.field(field);
-    let help = hints::right(&missing.names()).map(|right| format!("{field} is {right}"));
+    let help = hints::right(&missing.names())
+        .map(|right| format!("{field} is {right}"))
+        .or_else(|| hints::right_around(&path.names()).map(str::to_owned));
     let bracket = locate(text, path).map_or(0..0, |found| {
         let opening = text[found.value.clone()].find('(').map_or(0, |i| i + 1);
         first_line(text, found.value.start..found.value.start + opening)

@@ -16,6 +16,7 @@ use crate::{
     listen::{Stage, reaches},
     net::Net,
     resolve,
+    tls::{self, Acceptor, Stream},
 };
 use kroxy_core::{
     address::NodeId,
@@ -31,7 +32,10 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+};
 
 /// What one connection needs of its surroundings.
 pub(crate) struct Surroundings<N: Net> {
@@ -39,6 +43,8 @@ pub(crate) struct Surroundings<N: Net> {
     pub(crate) clock: Clock,
     pub(crate) cluster: Arc<ClusterShared>,
     pub(crate) spec: Arc<Spec>,
+    /// What the client meets, unless it speaks plain Kafka.
+    pub(crate) tls: Option<Arc<Acceptor>>,
     pub(crate) route: Route,
     pub(crate) seen: Arc<Seen>,
 }
@@ -46,7 +52,19 @@ pub(crate) struct Surroundings<N: Net> {
 /// Relays one client connection until it is over, and says why it is.
 ///
 /// When the stage is no longer [`Stage::Serving`], it ends as soon as nothing is in flight on it and the client has closed.
-pub(crate) async fn relay<N: Net>(around: Surroundings<N>, client: N::Stream, stage: watch::Receiver<Stage>) -> Cause {
+pub(crate) async fn relay<N: Net>(
+    around: Surroundings<N>,
+    client: N::Stream,
+    mut stage: watch::Receiver<Stage>,
+) -> Cause {
+    let client = match &around.tls {
+        None => Stream::Plain(client),
+        // Boxed: a handshake holds much that a connection has no use for later.
+        Some(tls) => match Box::pin(shake_hands(&around.cluster, tls, client, &mut stage)).await {
+            Ok(client) => client,
+            Err(cause) => return cause,
+        },
+    };
     let relay = Relay::new(around.spec.clone(), around.clock.now());
     let mut connection = Connection {
         around,
@@ -70,6 +88,24 @@ pub(crate) async fn relay<N: Net>(around: Surroundings<N>, client: N::Stream, st
     cause
 }
 
+/// What happens before the first byte of Kafka. Nothing is owed yet to a client that a drain meets here.
+async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
+    cluster: &ClusterShared,
+    tls: &Acceptor,
+    client: S,
+    stage: &mut watch::Receiver<Stage>,
+) -> Result<Stream<S>, Cause> {
+    let shaken = tokio::select! {
+        biased;
+        () = reaches(stage, Stage::Draining) => return Err(Cause::Drained),
+        shaken = tls.accept(client) => shaken,
+    };
+    shaken.map_err(|failure| {
+        cluster.metrics.handshake_failed(tls::Leg::Client, &failure);
+        Cause::HandshakeFailed(failure.to_string())
+    })
+}
+
 /// What a connection waits for besides its two streams.
 type Pending<S> = Pin<Box<dyn Future<Output = Arrived<S>> + Send>>;
 
@@ -83,9 +119,9 @@ enum Arrived<S> {
 struct Connection<N: Net> {
     around: Surroundings<N>,
     relay: Relay,
-    client: LegIo<N::Stream>,
-    upstream: Option<LegIo<N::Stream>>,
-    pending: Option<Pending<N::Stream>>,
+    client: LegIo<Stream<N::Stream>>,
+    upstream: Option<LegIo<Stream<N::Stream>>>,
+    pending: Option<Pending<Stream<N::Stream>>>,
     /// An event was handled or an action carried out: the deadline may have moved forward.
     acted: bool,
     told_to_drain: bool,
@@ -269,7 +305,7 @@ impl<N: Net> Connection<N> {
         handled
     }
 
-    fn arrived(&mut self, arrived: Arrived<N::Stream>) -> Result<(), Cause> {
+    fn arrived(&mut self, arrived: Arrived<Stream<N::Stream>>) -> Result<(), Cause> {
         match arrived {
             Arrived::Resolved(candidates) => {
                 self.stands_in_for = candidates.stand_in_for;
@@ -283,7 +319,7 @@ impl<N: Net> Connection<N> {
                         cluster.learned(node).await;
                         Arrived::Learned
                     };
-                    Box::pin(learned) as Pending<N::Stream>
+                    Box::pin(learned) as Pending<Stream<N::Stream>>
                 });
                 self.handle(Event::Connected)
             }
@@ -312,8 +348,8 @@ impl<N: Net> Connection<N> {
                     self.pending = Some(Box::pin(async { Arrived::Resolved(resolving.await) }));
                 }
                 Action::Connect(to) => {
-                    let (net, to) = (net.clone(), to.clone());
-                    self.pending = Some(Box::pin(async move { Arrived::Connected(net.connect(&to).await) }));
+                    let (net, cluster, to) = (net.clone(), cluster.clone(), to.clone());
+                    self.pending = Some(Box::pin(async move { Arrived::Connected(cluster.connect(&net, &to).await) }));
                 }
                 Action::Introduced => seen.introduce(self.relay.client()),
                 Action::NotAuthenticated => seen.not_authenticated(self.relay.client()),
@@ -322,7 +358,7 @@ impl<N: Net> Connection<N> {
         }
     }
 
-    const fn leg(&mut self, leg: Leg) -> Option<&mut LegIo<N::Stream>> {
+    const fn leg(&mut self, leg: Leg) -> Option<&mut LegIo<Stream<N::Stream>>> {
         match leg {
             Leg::Client => Some(&mut self.client),
             Leg::Upstream => self.upstream.as_mut(),

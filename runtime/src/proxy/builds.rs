@@ -4,6 +4,7 @@ use crate::{
     cluster::ClusterShared,
     listen::{self, Bound, Settings, Stage},
     net::Net,
+    tls::ClusterTls,
 };
 use kroxy_core::{
     cluster::BuildId,
@@ -28,6 +29,7 @@ impl<N: Net> Default for Builds<N> {
 /// One build.
 pub(super) struct Build<N: Net> {
     pub(super) config: Arc<VirtualCluster>,
+    tls: ClusterTls,
     pub(super) shared: Arc<ClusterShared>,
     /// Bound, and not accepting yet.
     pub(super) waiting: Vec<Bound<N::Listener>>,
@@ -49,9 +51,16 @@ pub(super) struct Listening {
 }
 
 impl<N: Net> Builds<N> {
-    pub(super) fn insert(&mut self, id: BuildId, config: Arc<VirtualCluster>, shared: Arc<ClusterShared>) {
+    pub(super) fn insert(
+        &mut self,
+        id: BuildId,
+        config: Arc<VirtualCluster>,
+        tls: ClusterTls,
+        shared: Arc<ClusterShared>,
+    ) {
         let build = Build {
             config,
+            tls,
             shared,
             waiting: Vec::new(),
             listeners: BTreeMap::new(),
@@ -86,7 +95,7 @@ impl<N: Net> Builds<N> {
 impl<N: Net> Build<N> {
     /// The addresses that it still has to bind.
     pub(super) fn unbound(&self) -> Vec<listen::Wanted> {
-        let mut wanted = listen::wanted(&self.config);
+        let mut wanted = listen::wanted(&self.config, &self.tls);
         wanted.retain(|w| {
             !self.listeners.contains_key(&w.address) && self.waiting.iter().all(|bound| bound.address != w.address)
         });
@@ -113,7 +122,8 @@ impl<N: Net> Build<N> {
     /// Takes over the listeners, connections and books of the build that it replaces while they stay open. What the new
     /// configuration has no place for any more ends as in a drain.
     pub(super) fn take_over(&mut self, from: Self) {
-        let wanted: BTreeMap<_, _> = listen::wanted(&self.config).into_iter().map(|w| (w.address, w)).collect();
+        let wanted: BTreeMap<_, _> =
+            listen::wanted(&self.config, &self.tls).into_iter().map(|w| (w.address, w)).collect();
         for (address, listening) in from.listeners {
             match wanted.get(&address) {
                 Some(wanted) => {
@@ -152,7 +162,13 @@ impl<N: Net> Build<N> {
                 .collect();
             let GatewayKind::PortPerBroker(ports) = &gateway.kind;
             let bootstrap = kroxy_core::address::HostPort::new(ports.advertised_host(), ports.bootstrap_port());
-            GatewayStatus { name, kind: "port".to_owned(), bootstrap: Some(bootstrap), tls: false, listeners }
+            GatewayStatus {
+                name,
+                kind: "port".to_owned(),
+                bootstrap: Some(bootstrap),
+                tls: gateway.tls.is_some(),
+                listeners,
+            }
         });
         gateways.collect()
     }

@@ -10,7 +10,7 @@ mod wait;
 pub use self::wait::Lifetime;
 
 use self::{builds::Builds, supervisor::Supervisor};
-use crate::{clock::Clock, config, load, lock, metrics::Metrics, net::Net, status};
+use crate::{clock::Clock, config, load, lock, metrics::Metrics, net::Net, status, tls::Crypto};
 use kroxy_core::{
     cluster::Reason,
     config::{ClusterName, Config},
@@ -21,7 +21,7 @@ use kroxy_core::{
 use std::{
     fmt,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, Weak},
 };
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -75,6 +75,7 @@ impl Source {
 struct Shared<N: Net> {
     net: N,
     clock: Clock,
+    crypto: Crypto,
     source: Source,
     metrics: Metrics,
     machine: Mutex<machine::Proxy>,
@@ -107,6 +108,7 @@ impl<N: Net> Proxy<N> {
         let shared = Shared {
             net,
             clock,
+            crypto: Crypto::new(clock),
             source,
             metrics: Metrics::new(),
             machine: Mutex::new(machine),
@@ -233,12 +235,14 @@ impl<N: Net> Proxy<N> {
         (self.shared.source.read)()
     }
 
-    /// Reads a configuration that may come to stand in the place of the one in force. `name` is what messages call it.
+    /// Reads a configuration that may come to stand in the place of the one in force, and names files as if it stood
+    /// there. `name` is what messages call it.
     ///
     /// # Errors
     /// With what is wrong with it, a line for each thing.
     pub(crate) fn read_instead(&self, name: &str, contents: &[u8]) -> Result<Loaded, String> {
-        config::parse_bytes(name, contents).map(load::loaded).map_err(|e| e.lines())
+        let place = self.shared.source.name.as_deref().map(Path::new).and_then(Path::parent);
+        config::parse_within(place.unwrap_or(Path::new("")), name, contents).map(load::loaded).map_err(|e| e.lines())
     }
 
     /// What a reload of this configuration would do now. Changes nothing.

@@ -4,14 +4,18 @@ use super::{Request, Shared};
 use crate::{
     admin,
     cluster::ClusterShared,
-    listen::{self, BindError, Bound, Stage},
+    listen::{self, Bound, Stage},
     lock, logging,
     metrics::ClusterMetrics,
     net::{Listener, Net},
+    tls::ClusterTls,
 };
 use kroxy_core::{
     cluster::{self, BuildId, Reason},
-    config::ClusterName,
+    config::{
+        ClusterName,
+        tls::{Trust, UpstreamTls},
+    },
     proxy::{Command, Input, Output, Refused, Reloaded, Trigger},
     status::{ClusterState, ClusterTransition, Event, EventKind, ReloadOutcome, ReloadReport, WallClock},
 };
@@ -51,9 +55,9 @@ type ReloadAnswer = oneshot::Sender<Result<ReloadReport, Refused>>;
 /// What a task has to tell.
 enum News<N: Net> {
     /// The ports that were free are bound, or some could not be.
-    Prepared(ClusterName, BuildId, Result<Vec<Bound<N::Listener>>, BindError>),
+    Prepared(ClusterName, BuildId, Result<Vec<Bound<N::Listener>>, Reason>),
     /// All others are bound, or some could not be.
-    Bound(ClusterName, BuildId, Result<Vec<Bound<N::Listener>>, BindError>),
+    Bound(ClusterName, BuildId, Result<Vec<Bound<N::Listener>>, Reason>),
     /// So much is left to drain.
     Left { name: ClusterName, build: BuildId, connections: u64, in_flight: u64 },
 }
@@ -211,12 +215,12 @@ impl<N: Net> Supervisor<N> {
                 self.keep(build, bound);
                 (name, Prepared { build })
             }
-            News::Prepared(name, build, Err(e)) => (name, PreparationFailed { build, reason: Reason::of(&e) }),
+            News::Prepared(name, build, Err(reason)) => (name, PreparationFailed { build, reason }),
             News::Bound(name, build, Ok(bound)) => {
                 self.keep(build, bound);
                 (name, Bound { build })
             }
-            News::Bound(name, build, Err(e)) => (name, BindFailed { build, reason: Reason::of(&e) }),
+            News::Bound(name, build, Err(reason)) => (name, BindFailed { build, reason }),
             News::Left { name, build, connections, in_flight } => {
                 (name, ConnectionsLeft { build, connections, in_flight })
             }
@@ -316,16 +320,27 @@ impl<N: Net> Supervisor<N> {
     fn prepare(&mut self, name: ClusterName, build: BuildId, generation: u64) {
         let loaded = lock(&self.shared.machine).loaded(generation).cloned();
         let loaded = loaded.expect("a generation is kept for as long as an output names it");
-        let (config, _) = loaded.cluster(&name).expect("a cluster is in the generation that it is built from");
+        let (config, material) = loaded.cluster(&name).expect("a cluster is in the generation that it is built from");
+        let tls = match ClusterTls::new(config, material, &self.shared.crypto) {
+            Ok(tls) => tls,
+            Err(e) => {
+                let failed = News::Prepared(name, build, Err(Reason::of(&e)));
+                let _ = self.newsroom.send(failed); // an error means that the supervisor is gone
+                return;
+            }
+        };
+        if matches!(&config.upstream.tls, Some(UpstreamTls { trust: Trust::Anybody, .. })) {
+            warn!(cluster = %name, "insecure: upstream's certificates are not verified, so whoever is on the way can read and change everything");
+        }
         let metrics =
             self.metrics.entry(name.clone()).or_insert_with(|| Arc::new(self.shared.metrics.cluster(name.as_str())));
         let bootstrap_servers = config.upstream.bootstrap_servers.to_vec();
-        let books = Arc::new(ClusterShared::new(name.clone(), bootstrap_servers, metrics.clone()));
+        let books = ClusterShared::new(name.clone(), bootstrap_servers, metrics.clone(), tls.upstream.clone());
         let free = {
             let mut builds = lock(&self.shared.builds);
-            let mut free = listen::wanted(config);
+            let mut free = listen::wanted(config, &tls);
             free.retain(|wanted| !builds.exclude(wanted.address));
-            builds.insert(build, Arc::new(config.clone()), books);
+            builds.insert(build, Arc::new(config.clone()), tls, Arc::new(books));
             free
         };
         self.bind_then(free, move |bound| News::Prepared(name, build, bound));
@@ -340,14 +355,14 @@ impl<N: Net> Supervisor<N> {
     fn bind_then(
         &mut self,
         wanted: Vec<listen::Wanted>,
-        news: impl FnOnce(Result<Vec<Bound<N::Listener>>, BindError>) -> News<N> + Send + 'static,
+        news: impl FnOnce(Result<Vec<Bound<N::Listener>>, Reason>) -> News<N> + Send + 'static,
     ) {
         let (net, newsroom) = (self.shared.net.clone(), self.newsroom.clone());
         let mut releasing = self.releasing.subscribe();
         self.work.spawn(async move {
             // An error means that the supervisor is gone, and with it the need.
             let _ = releasing.wait_for(|builds| *builds == 0).await;
-            let bound = listen::bind(&net, wanted).await;
+            let bound = listen::bind(&net, wanted).await.map_err(|e| Reason::of(&e));
             let _ = newsroom.send(news(bound)); // likewise
         });
     }
