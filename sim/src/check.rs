@@ -43,7 +43,9 @@ pub(crate) fn judge(plan: &Plan, truths: &[Truth], history: &History) -> Vec<Fin
             history.redelivered().to_string(),
         );
     }
-    wrong.into_findings()
+    let mut all = wrong.into_findings();
+    all.extend(history.ledger().judge(truths));
+    all
 }
 
 /// Every record in a log was sent there, by a client of this cluster, once, and in the sender's order.

@@ -79,15 +79,24 @@ fn weather() -> impl Strategy<Value = Weather> {
 }
 
 fn load() -> impl Strategy<Value = Load> {
-    let clients = (select(vec![1, 1, 2]), select(vec![0, 1, 1]), 0..=1_u8, select(vec![1, 2, 2, 3]));
-    let how = (select(vec![100, 30, 10]), select(vec![100, 1_000, 1_000, 20_000]));
-    (clients, how).prop_map(|((idempotent, acks_one, acks_none, consumers), (pace_ms, most))| Load {
-        idempotent,
-        acks_one,
-        acks_none,
-        consumers,
-        pace_ms,
-        record_bytes: (40, most),
+    let producers = (select(vec![1, 1, 2]), 0..=1_u8, 0..=1_u8, 0..=1_u8, select(vec![0, 0, 1, 1, 2]));
+    let others = (select(vec![0, 0, 1]), select(vec![1, 2, 2, 3]));
+    let how = (select(vec![100, 30, 10]), select(vec![100, 1_000, 1_000, 20_000]), select(vec![1, 3, 8]));
+    (producers, others, how).prop_map(|(producers, (operators, consumers), (pace_ms, most, pipeline))| {
+        let (idempotent, acks_one, acks_none, acks_all, transactional) = producers;
+        let record_bytes = (40, most);
+        Load {
+            idempotent,
+            acks_one,
+            acks_none,
+            acks_all,
+            transactional,
+            operators,
+            pipeline,
+            consumers,
+            pace_ms,
+            record_bytes,
+        }
     })
 }
 

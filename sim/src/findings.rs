@@ -17,6 +17,10 @@ pub enum Checker {
     Logs,
     /// Consumers are handed what is in the log, all of it, and commit to its end.
     Consumers,
+    /// Readers of committed records get exactly those, transaction by transaction, and offsets move with them.
+    Transactions,
+    /// Topics are there or not, and configured, as operators were told.
+    Topics,
     /// An answer fits the next request of its connection, and says what a broker has said.
     Answers,
     /// No client is told an upstream address.
@@ -38,6 +42,8 @@ impl Checker {
             Self::Panics => "panics",
             Self::Logs => "logs",
             Self::Consumers => "consumers",
+            Self::Transactions => "transactions",
+            Self::Topics => "topics",
             Self::Answers => "answers",
             Self::Addresses => "addresses",
             Self::States => "states",

@@ -2,6 +2,7 @@
 
 use crate::{
     findings::{Checker, Findings},
+    ledger::Ledger,
     limits, lock,
 };
 use bytes::Bytes;
@@ -43,6 +44,7 @@ pub(crate) struct Sent {
 pub(crate) struct History {
     deeds: Arc<Mutex<Deeds>>,
     findings: Findings,
+    ledger: Ledger,
 }
 
 #[derive(Debug, Default)]
@@ -56,7 +58,12 @@ struct Deeds {
 
 impl History {
     pub(crate) fn new(findings: Findings) -> Self {
-        Self { deeds: Arc::default(), findings }
+        Self { deeds: Arc::default(), findings, ledger: Ledger::default() }
+    }
+
+    /// What was promised beyond single records.
+    pub(crate) const fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// A record was handed over to be sent.

@@ -13,6 +13,7 @@ pub mod findings;
 mod history;
 mod hosts;
 pub mod journal;
+mod ledger;
 mod limits;
 mod mailbox;
 mod net;

@@ -55,6 +55,18 @@ pub struct Load {
     pub acks_one: u8,
     /// Producers with acks=0.
     pub acks_none: u8,
+    /// Producers with acks=all that never send anything twice.
+    #[serde(default)]
+    pub acks_all: u8,
+    /// Transactional producers; with any there is a consumer that reads what is committed.
+    #[serde(default)]
+    pub transactional: u8,
+    /// Operators of Kafka, who create, configure and delete topics.
+    #[serde(default)]
+    pub operators: u8,
+    /// Requests that a producer which never sends anything twice sends one behind the other; 0 is as 1.
+    #[serde(default)]
+    pub pipeline: u8,
     /// Members of the consumer group that reads what idempotent producers send.
     pub consumers: u8,
     /// ms between two records of a producer.
@@ -75,8 +87,18 @@ impl Weather {
 
 impl Load {
     /// One of each kind, and a group of two.
-    pub const ONE_OF_EACH: Self =
-        Self { idempotent: 1, acks_one: 1, acks_none: 1, consumers: 2, pace_ms: 20, record_bytes: (40, 2_000) };
+    pub const ONE_OF_EACH: Self = Self {
+        idempotent: 1,
+        acks_one: 1,
+        acks_none: 1,
+        acks_all: 1,
+        transactional: 1,
+        operators: 1,
+        pipeline: 3,
+        consumers: 2,
+        pace_ms: 20,
+        record_bytes: (40, 2_000),
+    };
 }
 
 impl Plan {
@@ -125,8 +147,15 @@ impl fmt::Display for Plan {
         )?;
         writeln!(
             f,
-            "clients  of each cluster: {} idempotent, {} acks=1, {} acks=0, {} consumers",
-            load.idempotent, load.acks_one, load.acks_none, load.consumers
+            "clients  of each cluster: {} idempotent, {}/{}/{} acks=0/1/all, {} in flight, {} transactional, {} operators, {} consumers",
+            load.idempotent,
+            load.acks_none,
+            load.acks_one,
+            load.acks_all,
+            load.pipeline.max(1),
+            load.transactional,
+            load.operators,
+            load.consumers
         )?;
         writeln!(
             f,

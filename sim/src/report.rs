@@ -25,6 +25,8 @@ pub struct Report {
     pub faults: BTreeMap<String, usize>,
     /// Records acknowledged, refused, and of unknown fate.
     pub operations: (usize, usize, usize),
+    /// Transactions committed and aborted.
+    pub transactions: (usize, usize),
     /// Records that consumers got more than once.
     pub redelivered: u64,
     /// Answers in whose middle a client's connection was closed.
@@ -79,6 +81,7 @@ impl Report {
             violations,
             faults,
             operations,
+            transactions: history.ledger().counts(),
             redelivered: history.redelivered(),
             simulated,
             cut_answers: wires.cut_answers(),
@@ -110,6 +113,10 @@ impl fmt::Display for Report {
         let (ok, failed, indefinite) = self.operations;
         writeln!(f, "simulated   {:.1} s, {} ends of connections", self.simulated.as_secs_f64(), self.streams)?;
         writeln!(f, "operations  {ok} acknowledged, {failed} refused, {indefinite} of unknown fate")?;
+        if self.transactions != (0, 0) {
+            let (committed, aborted) = self.transactions;
+            writeln!(f, "transactions {committed} committed, {aborted} aborted")?;
+        }
         if self.redelivered > 0 {
             writeln!(f, "redelivered {}", self.redelivered)?;
         }

@@ -16,6 +16,8 @@ pub(crate) const UPSTREAM: &str = ".upstream.example";
 pub(crate) const ORDERS: &str = "orders";
 /// The topic of all others.
 pub(crate) const READINGS: &str = "readings";
+/// The topic of transactions.
+pub(crate) const PAYMENTS: &str = "payments";
 /// The consumer group.
 pub(crate) const GROUP: &str = "billing";
 /// The port of the admin API.

@@ -8,7 +8,7 @@
 
 use crate::{
     NotDeterministic, check,
-    clients::{Clients, Phase},
+    clients::{self, Clients, Phase},
     findings::{Checker, Finding, Findings},
     history::History,
     hosts::{
@@ -110,6 +110,7 @@ impl<'a> World<'a> {
                 cluster,
                 nodes: plan.nodes,
                 partitions: plan.partitions,
+                transactional: clients::transactional_ids(cluster, plan.load),
                 orders: Mailbox::default(),
                 truth: Arc::default(),
                 around: around.clone(),

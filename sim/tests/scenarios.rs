@@ -6,7 +6,7 @@ use kroxy_core::status::{
 };
 use sim::{
     journal::Journal,
-    plan::{Change, Fault, Link, Load, Plan, Rude, Weather, Wrong},
+    plan::{Change, Fault, Link, Load, Plan, Rude, Way, Weather, Wrong},
     report::Report,
     world,
 };
@@ -233,4 +233,145 @@ fn who_was_led_to_a_stand_in_is_led_to_the_broker_itself_once_that_is_back() {
         (3_500, Fault::LeaderMove { cluster: 0, partition: 1, to: 1 }),
     ];
     play(&Plan::quiet(21).with(faults));
+}
+
+/// A drain in the middle of each kind of load, all of it pipelined, with `also` at the same time.
+fn drained_under_load(seed: u64, load: Load, also: impl IntoIterator<Item = (u64, Fault)>) -> Report {
+    let mut plan = Plan::quiet(seed).with([(1_500, Fault::Drain { cluster: 0, retry_after_ms: 1_000 })]).with(also);
+    plan.load = Load { pace_ms: 10, pipeline: 8, ..load };
+    let report = play(&plan);
+    assert_eq!(report.states_of(0), life(&[Draining, Initializing, Serving]));
+    assert_eq!(report.cut_answers, 0, "{report}");
+    report
+}
+
+/// Consumers only.
+const NOBODY: Load = Load {
+    idempotent: 0,
+    acks_one: 0,
+    acks_none: 0,
+    acks_all: 0,
+    transactional: 0,
+    operators: 0,
+    consumers: 2,
+    ..Load::ONE_OF_EACH
+};
+
+#[test]
+fn a_drain_under_idempotent_producers_loses_and_repeats_nothing() {
+    drained_under_load(30, Load { idempotent: 3, ..NOBODY }, []);
+}
+
+#[test]
+fn a_drain_under_pipelined_producers_with_acks_all_and_one_answers_what_it_took() {
+    let report = drained_under_load(31, Load { acks_one: 2, acks_all: 2, ..NOBODY }, []);
+    let (ok, refused, unknown) = report.operations;
+    // In doubt is only what crossed a FIN on its way: one pipeline of each connection at most.
+    assert!(ok > 500 && unknown <= 4 * 2 * 8, "{ok} acknowledged, {refused} refused, {unknown} unknown");
+}
+
+#[test]
+fn a_drain_under_producers_with_acks_none_brings_every_record_that_was_sent_to_the_log() {
+    drained_under_load(32, Load { acks_none: 3, ..NOBODY }, []);
+}
+
+#[test]
+fn a_drain_under_transactions_leaves_each_whole() {
+    let report = drained_under_load(33, Load { transactional: 3, ..NOBODY }, []);
+    assert!(report.transactions.0 > 20 && report.transactions.1 > 2, "{report}");
+}
+
+#[test]
+fn a_drain_under_operators_leaves_topics_as_they_were_told() {
+    drained_under_load(34, Load { operators: 4, ..NOBODY }, []);
+}
+
+#[test]
+fn a_drain_waits_for_no_long_poll() {
+    // Nobody produces, so that all that is in flight are the consumers' long polls of 500 ms.
+    let report = drained_under_load(35, NOBODY, []);
+    let at =
+        |n: usize| report.transitions.iter().filter(|(_, name, _)| name == "tenant-0").nth(n).expect("a transition").0;
+    let took = at(3) - at(2) - Duration::from_secs(1);
+    assert!(took < Duration::from_millis(400), "drained and served again after {took:?}");
+}
+
+#[test]
+fn leaders_move_during_a_drain() {
+    let moves = (0..8_u8)
+        .map(|n| (1_490 + 5 * u64::from(n), Fault::LeaderMove { cluster: 0, partition: n % 2, to: n / 2 % 2 }));
+    let hold = (1_490, Fault::Latency { link: Link::Upstream(0), ms: 60, for_ms: 200 });
+    drained_under_load(36, Load::ONE_OF_EACH, moves.chain([hold]));
+}
+
+#[test]
+fn the_coordinator_moves_during_a_rebalance() {
+    // Whoever crashes takes its clients' members with it; they join again, and while they do the coordinator moves.
+    let moves = (0..6_u8).map(|n| (1_520 + 40 * u64::from(n), Fault::CoordinatorMove { cluster: 0, to: n % 2 }));
+    let mut plan = Plan::quiet(37).with([(1_500, Fault::ProxyCrash { down_ms: 5 })]).with(moves);
+    plan.load.transactional = 2;
+    play(&plan);
+}
+
+#[test]
+fn transactions_survive_a_bouncing_broker_and_a_moving_coordinator() {
+    let faults = [
+        (1_000, Fault::BrokerBounce { cluster: 0, node: 0, down_ms: 700 }),
+        (2_000, Fault::CoordinatorMove { cluster: 0, to: 1 }),
+        (2_300, Fault::ProxyCrash { down_ms: 200 }),
+        (3_000, Fault::CoordinatorMove { cluster: 0, to: 0 }),
+    ];
+    let mut plan = Plan::quiet(38).with(faults);
+    plan.load = Load { transactional: 3, ..Load::ONE_OF_EACH };
+    let report = play(&plan);
+    assert!(report.transactions.0 > 50, "{report}");
+}
+
+#[test]
+fn brokers_move_to_other_addresses() {
+    let moves = (0..4_u8).map(|n| (1_000 + 700 * u64::from(n), Fault::BrokerMoves { cluster: 0, node: n % 2 }));
+    let report = play(&Plan::quiet(39).with(moves));
+    assert_eq!(report.states_of(0), life(&[]), "where upstream is, is no concern of the cluster's life");
+}
+
+#[test]
+fn the_network_fails_in_one_direction_or_swallows_everything() {
+    let link = |n: u64| if n.is_multiple_of(2) { Link::Clients } else { Link::Upstream(0) };
+    let one_way = |way| move |n| (1_000 + 600 * n, Fault::OneWayPartition { link: link(n), way, for_ms: 300 });
+    let faults = (0..2).map(one_way(Way::Requests)).chain((2..4).map(one_way(Way::Answers)));
+    let holes = (0..2).map(|n| (4_000 + 1_500 * n, Fault::BlackHole { link: link(n), for_ms: 1_200 }));
+    let mut plan = Plan::quiet(40).with(faults).with(holes);
+    plan.heal_at_ms = 8_000;
+    play(&plan);
+}
+
+#[test]
+fn the_proxys_machine_loses_power_and_its_clock_comes_back_wrong() {
+    let faults = [
+        (1_200, Fault::PowerLoss { down_ms: 600 }),
+        (1_300, Fault::ClockJump { by_ms: -86_400_000 }),
+        (3_000, Fault::PowerLoss { down_ms: 100 }),
+        (3_050, Fault::ClockJump { by_ms: 90_000_000 }),
+    ];
+    play(&Plan::quiet(41).with(faults));
+}
+
+#[test]
+fn a_reload_that_fails_in_one_cluster_takes_back_what_it_did_in_the_other() {
+    let mut plan = Plan::quiet(42).with([(1_500, Fault::Reload { change: Change::HalfBad })]);
+    (plan.clusters, plan.heal_at_ms) = (2, 9_000);
+    let report = play(&plan);
+    let outcomes: Vec<_> = report.reloads.iter().map(|(_, outcome)| *outcome).collect();
+    assert!(matches!(outcomes[..], [ReloadOutcome::Failed | ReloadOutcome::Partial]), "{outcomes:?}");
+    assert_eq!(report.states_of(1).last(), Some(&Stopped));
+}
+
+#[test]
+fn a_cluster_that_cannot_start_does_so_as_soon_as_it_can() {
+    let mut plan = Plan::quiet(43).with([(500, Fault::PortTaken { cluster: 0, for_ms: 3_000 })]);
+    plan.heal_at_ms = 6_000;
+    let report = play(&plan);
+    let failures = report.states_of(0).iter().filter(|state| **state == Failed).count();
+    assert!(failures > 0, "{:?}", report.states_of(0));
+    assert_eq!(report.states_of(0)[report.states_of(0).len() - 3..], [Serving, Draining, Stopped]);
 }

@@ -1,10 +1,10 @@
-//! Just enough of Kafka's protocol for a producer that sends each record once, with any acks.
+//! Just enough of Kafka's protocol for clients that speak for themselves.
 
 use crate::limits;
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
     messages::{
-        MetadataRequest, ProduceRequest, RequestHeader, ResponseHeader, TopicName,
+        MetadataRequest, ProduceRequest, ProduceResponse, RequestHeader, ResponseHeader, TopicName, TransactionalId,
         metadata_request::MetadataRequestTopic,
         produce_request::{PartitionProduceData, TopicProduceData},
     },
@@ -16,6 +16,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The version of Metadata that is spoken.
 pub(super) const METADATA: i16 = 9;
+/// The version of FindCoordinator that is spoken.
+pub(super) const FIND_COORDINATOR: i16 = 4;
+/// The version of DescribeConfigs that is spoken.
+pub(super) const DESCRIBE_CONFIGS: i16 = 4;
 /// The version of Produce that is spoken.
 pub(super) const PRODUCE: i16 = 9;
 
@@ -63,36 +67,50 @@ pub(super) fn metadata(topic: &'static str) -> MetadataRequest {
     MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(true)
 }
 
-/// One record for one partition.
+/// A record as it is sent; of an idempotent producer with its id, epoch and sequence number.
+pub(super) fn record(value: Bytes, at_ms: i64, by: Option<(i64, i16, i32)>) -> Record {
+    let (producer_id, producer_epoch, sequence) = by.unwrap_or((-1, -1, -1));
+    Record {
+        transactional: by.is_some(),
+        control: false,
+        delete_horizon: false,
+        partition_leader_epoch: NO_PARTITION_LEADER_EPOCH,
+        producer_id,
+        producer_epoch,
+        timestamp_type: TimestampType::Creation,
+        offset: 0,
+        sequence,
+        timestamp: at_ms,
+        key: None,
+        value: Some(value),
+        headers: Default::default(),
+    }
+}
+
+/// Records for one partition.
 pub(super) fn produce(
     topic: &'static str,
     partition: i32,
     acks: i16,
-    record: Bytes,
-    at_ms: i64,
-) -> io::Result<ProduceRequest> {
-    let record = Record {
-        transactional: false,
-        control: false,
-        delete_horizon: false,
-        partition_leader_epoch: NO_PARTITION_LEADER_EPOCH,
-        producer_id: -1,
-        producer_epoch: -1,
-        timestamp_type: TimestampType::Creation,
-        offset: 0,
-        sequence: -1,
-        timestamp: at_ms,
-        key: None,
-        value: Some(record),
-        headers: Default::default(),
-    };
+    transactional_id: Option<TransactionalId>,
+    records: &[Record],
+) -> ProduceRequest {
     let mut batch = BytesMut::new();
     let options = RecordEncodeOptions { version: 2, compression: Compression::None };
-    RecordBatchEncoder::encode(&mut batch, &[record], &options).map_err(|e| io::Error::other(e.to_string()))?;
+    RecordBatchEncoder::encode(&mut batch, records, &options).expect("a few records of our own");
     let data = PartitionProduceData::default().with_index(partition).with_records(Some(batch.freeze()));
     let topic = TopicProduceData::default()
         .with_name(TopicName(StrBytes::from_static_str(topic)))
         .with_partition_data(vec![data]);
     let timeout_ms = i32::try_from(limits::OPERATION.as_millis()).expect("a few seconds");
-    Ok(ProduceRequest::default().with_acks(acks).with_timeout_ms(timeout_ms).with_topic_data(vec![topic]))
+    ProduceRequest::default()
+        .with_transactional_id(transactional_id)
+        .with_acks(acks)
+        .with_timeout_ms(timeout_ms)
+        .with_topic_data(vec![topic])
+}
+
+/// What a broker says of the one partition that it was sent records for.
+pub(super) fn produced(answer: &ProduceResponse) -> Option<i16> {
+    answer.responses.iter().flat_map(|topic| &topic.partition_responses).map(|p| p.error_code).next()
 }

@@ -1,10 +1,14 @@
 //! The clients' host: producers, consumers, and clients that misbehave, all as tasks.
 
+mod committed;
 mod consumer;
 mod idempotent;
 mod kafka;
+mod lines;
+mod operator;
 mod plain;
 mod rude;
+mod transactional;
 
 use crate::{
     dice::Dice,
@@ -17,6 +21,14 @@ use crate::{
 };
 use kroxy_core::address::HostPort;
 use tokio::{sync::watch, task::JoinSet};
+
+/// In the names of producers of transactions.
+const TRANSACTIONAL: &str = "transactional";
+
+/// The transactional ids that are used in a cluster: the names of those clients.
+pub(crate) fn transactional_ids(cluster: u8, load: Load) -> Vec<String> {
+    (0..load.transactional).map(|number| format!("c{cluster}-{TRANSACTIONAL}-{number}")).collect()
+}
 
 /// How far the world has come.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -72,6 +84,18 @@ impl Clients {
             }
             for number in 0..self.load.acks_none {
                 tasks.spawn(plain::run(client("none", number), plain::Acks::None));
+            }
+            for number in 0..self.load.acks_all {
+                tasks.spawn(plain::run(client("all", number), plain::Acks::All));
+            }
+            for number in 0..self.load.transactional {
+                tasks.spawn(transactional::run(client(TRANSACTIONAL, number)));
+            }
+            if self.load.transactional > 0 {
+                tasks.spawn(committed::run(client("committed-consumer", 0)));
+            }
+            for number in 0..self.load.operators {
+                tasks.spawn(operator::run(client("operator", number)));
             }
             for number in 0..self.load.consumers {
                 tasks.spawn(consumer::run(client("consumer", number)));
@@ -140,6 +164,12 @@ impl Client {
     fn done(&self) {
         self.history.busy(&self.name, false);
         self.note(format_args!("done"));
+    }
+
+    /// Whether anybody in this cluster may still begin or end a transaction.
+    fn is_producing_transactions(&self) -> bool {
+        let theirs = format!("c{}-{TRANSACTIONAL}-", self.cluster);
+        self.history.who_is_busy().iter().any(|who| who.starts_with(&theirs))
     }
 
     fn is_finishing(&self) -> bool {

@@ -44,6 +44,8 @@ pub(crate) struct Truth {
     pub(crate) told: u64,
     pub(crate) records: BTreeMap<(String, i32), Vec<RecordView>>,
     pub(crate) committed: Vec<CommittedView>,
+    /// What transactional producers have committed, by their group.
+    pub(crate) payouts: BTreeMap<String, i64>,
     pub(crate) connections: usize,
 }
 
@@ -53,6 +55,8 @@ pub(crate) struct Brokers {
     pub(crate) cluster: u8,
     pub(crate) nodes: u8,
     pub(crate) partitions: u8,
+    /// The transactional ids of clients.
+    pub(crate) transactional: Vec<String>,
     pub(crate) orders: Mailbox<Order>,
     pub(crate) truth: Arc<Mutex<Truth>>,
     pub(crate) around: Surroundings,
@@ -98,14 +102,19 @@ impl Brokers {
             Order::Start(node) => handle.with(move |c, now, out| c.start_node(i32::from(node), now, out)).await?,
             Order::MoveLeader { partition, to } => {
                 let act = move |c: &mut fixture_broker::Cluster, now, out: &mut Vec<_>| {
-                    for topic in [topology::ORDERS, topology::READINGS] {
+                    for topic in [topology::ORDERS, topology::READINGS, topology::PAYMENTS] {
                         c.move_leader(topic, partition, i32::from(to), now, out);
                     }
                 };
                 handle.with(act).await?;
             }
             Order::MoveCoordinator { to } => {
-                handle.with(move |c, now, out| c.move_coordinator(topology::GROUP, i32::from(to), now, out)).await?;
+                let transactional = self.transactional.clone();
+                let act = move |c: &mut fixture_broker::Cluster, now, out: &mut Vec<_>| {
+                    c.move_coordinator(topology::GROUP, i32::from(to), now, out);
+                    transactional.iter().for_each(|id| c.move_transaction_coordinator(id, i32::from(to)));
+                };
+                handle.with(act).await?;
             }
             Order::Rename { node, name } => {
                 let (id, port) = (i32::from(node), topology::broker_port(node));
@@ -131,5 +140,8 @@ fn look(cluster: &fixture_broker::Cluster) -> Truth {
             records.insert((topic.name.clone(), partition), cluster.records(&topic.name, partition));
         }
     }
-    Truth { told: 0, records, committed: cluster.committed(topology::GROUP), connections: cluster.connections() }
+    let groups = cluster.groups().into_iter().map(|group| group.id).filter(|id| id != topology::GROUP);
+    let payouts = groups.filter_map(|id| Some((id.clone(), cluster.committed(&id).first()?.offset))).collect();
+    let committed = cluster.committed(topology::GROUP);
+    Truth { told: 0, records, committed, payouts, connections: cluster.connections() }
 }
