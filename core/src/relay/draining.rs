@@ -7,6 +7,7 @@ use super::{
     Action, ClientMisbehaved, Plan, Relay, State, Step,
     cause::Cause,
     ledger::{Asked, Parked},
+    link::Link,
     requests::{Requests, unread},
 };
 use crate::{
@@ -30,12 +31,12 @@ enum Verdict {
 impl Relay {
     pub(super) fn drain(&mut self, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
         match &self.state {
-            // What was asked and not forwarded is executed by nobody: the client asks elsewhere.
-            State::Silent { .. } | State::Resolving { .. } | State::Dialing { .. } => Err(Cause::Drained),
-            State::Open => {
+            State::Silent { .. } | State::Open => {
                 self.state = State::Draining;
                 self.cut_short(now, plan);
-                self.finish_if_quiet(now, plan);
+                if !self.link.is_connecting() {
+                    self.finish_if_quiet(now, plan);
+                } // else a request is waiting, which is looked at again now
                 Ok(())
             }
             State::Leaving { .. } => {
@@ -77,6 +78,9 @@ impl Relay {
             return false;
         }
         self.state = State::Finishing { deadline: now + limits::LINGER };
+        if self.link.is_connecting() {
+            self.link = Link::Unneeded; // all who wanted it were turned away
+        }
         self.requests = match self.requests {
             Requests::Stuck { left: left @ 1.. } => Requests::Discarding { left },
             // It is about to authenticate itself with frames that have no head: none of them is a record.
@@ -96,7 +100,7 @@ impl Relay {
 
     /// The client has had its time to close after our FIN. Records that are on their way may end it.
     pub(super) fn linger_ended(&mut self, now: Instant) -> Result<(), Cause> {
-        if !matches!(self.requests, Requests::StreamingUnanswered { .. }) {
+        if !matches!(self.requests, Requests::StreamingUnanswered { .. }) && !self.link.is_connecting() {
             return self.flush();
         }
         self.state = State::Finishing { deadline: now + limits::LINGER };
@@ -113,7 +117,7 @@ impl Relay {
     }
 
     /// The head of a request that crossed our FIN: it is dropped, unless nobody waits for an answer to it.
-    pub(super) fn crossing_head(&mut self, rest: &[u8], now: Instant) -> Result<Step, Cause> {
+    pub(super) fn crossing_head(&mut self, rest: &[u8], now: Instant, plan: &mut Plan) -> Result<Step, Cause> {
         if let Some(prefix) = rest.first_chunk::<LENGTH_PREFIX>() {
             self.check_size(i32::from_be_bytes(*prefix))?;
         }
@@ -127,6 +131,10 @@ impl Relay {
         if let Some(api) = Api::find(ApiKey::PRODUCE).filter(|api| api.key == head.key && api.supports(head.version)) {
             let frame = &rest[..total.min(rest.len())];
             match wire::produce_acks(api, head.version, frame) {
+                Ok(0) if !self.upstream_is_open(now, plan) => {
+                    self.requests = Requests::Head;
+                    return Ok(Step::Blocked);
+                }
                 Ok(0) => {
                     let asked = Asked::new(&head, now);
                     self.ledger.note_unanswered();

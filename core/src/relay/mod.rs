@@ -4,16 +4,16 @@
 //! goes. Frames stream; only those that must be read whole (small ones by nature) are asked for in one piece.
 //!
 //! ```text
-//!         first request         candidates        connected       told to drain
-//!  Silent ────────────► Resolving ─────────► Dialing ────────► Open ──────────────► Draining
-//!    │                      │                   │ client's FIN, │  client's FIN,  │     │ nothing in flight:
-//!    │ nothing asked        │ no answer         │ answers owed  ▼  answers owed   │     ▼ FIN to the client
-//!    │ in time              │ in time           │            Leaving ◄────────────┘ Finishing
-//!    └──────────────────────┴─────────┬─────────┘               │ answered,            │ client's FIN,
-//!                                     ▼                         ▼ or late              ▼ or late
-//!                               Closed(cause) ◄────────────────────────────────────────┘
+//!         first request       told to drain             nothing in flight: FIN to the client
+//!  Silent ────────────► Open ──────────────► Draining ────────────► Finishing
+//!    │                   │ client's FIN,     │ client's FIN,         │
+//!    │ nothing asked     ▼ answers owed      │ answers owed          │
+//!    │ in time        Leaving ◄──────────────┘                       │
+//!    │                   │ answered, or late                         │ client's FIN, or late
+//!    └───────────────────┴──► Closed(cause) ◄────────────────────────┘
 //! ```
 //!
+//! The way to upstream has states of its own (`link`): a request may wait for it in Open, Draining and Finishing.
 //! From Finishing it goes by way of Flushing where upstream cannot have read everything yet.
 //!
 //! What it is not: it opens no socket, knows no TLS, and decides nothing about other connections.
@@ -21,6 +21,7 @@
 mod cause;
 mod draining;
 mod ledger;
+mod link;
 mod plan;
 mod requests;
 mod responses;
@@ -33,7 +34,7 @@ pub use self::{
     plan::{Action, AnsweredBy, Exchange, Plan, Segment},
 };
 
-use self::{ledger::Ledger, requests::Requests, responses::Responses};
+use self::{ledger::Ledger, link::Link, requests::Requests, responses::Responses};
 use crate::{
     address::HostPort,
     gateway::Gateway,
@@ -117,12 +118,8 @@ pub struct Client {
 
 #[derive(Debug)]
 enum State {
-    /// Connected, nothing asked: upstream is not bothered with port scans and health checks.
+    /// Connected, nothing asked.
     Silent { since: Instant },
-    /// A request is waiting; where to connect is being found out.
-    Resolving { deadline: Instant },
-    /// A request is waiting; the candidates are tried in turn.
-    Dialing { candidates: std::vec::IntoIter<HostPort>, trying: HostPort, deadline: Instant, failures: String },
     /// Relaying.
     Open,
     /// Requests are turned away where that does no harm; over as soon as nothing is in flight.
@@ -149,6 +146,7 @@ const LEAVING: Duration = Duration::from_secs(30);
 pub struct Relay {
     spec: Arc<Spec>,
     state: State,
+    link: Link,
     requests: Requests,
     responses: Responses,
     ledger: Ledger,
@@ -164,6 +162,7 @@ impl Relay {
         Self {
             spec,
             state: State::Silent { since: now },
+            link: Link::Unneeded,
             requests: Requests::Head,
             responses: Responses::Head,
             ledger: Ledger::default(),
@@ -201,7 +200,10 @@ impl Relay {
     pub fn handle(&mut self, event: Event, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
         let handled = match event {
             Event::Resolved(candidates) => self.resolved(candidates, now, plan),
-            Event::Connected => self.connected(plan),
+            Event::Connected => {
+                self.connected(plan);
+                Ok(())
+            }
             Event::ConnectFailed(why) => self.connect_failed(&why, now, plan),
             Event::Eof { leg, left } => self.eof(leg, left, now),
             Event::Broke(..) if matches!(self.state, State::Finishing { .. } | State::Flushing) => Err(Cause::Drained),
@@ -223,11 +225,10 @@ impl Relay {
         let idle = self.idle_deadline();
         match &self.state {
             State::Silent { since } => Some(*since + self.spec.first_request_timeout),
-            State::Resolving { deadline } | State::Dialing { deadline, .. } | State::Finishing { deadline } => {
-                Some(*deadline)
-            }
-            State::Open => idle,
-            State::Draining | State::Flushing => None, // the cluster's drain has a deadline for all of them
+            State::Open => earliest(self.link.deadline(), idle),
+            // The cluster's drain has a deadline for all of them.
+            State::Draining | State::Flushing => self.link.deadline(),
+            State::Finishing { deadline } => earliest(Some(*deadline), self.link.deadline()),
             State::Leaving { deadline } => earliest(Some(*deadline), idle),
             State::Closed { .. } => None,
         }
@@ -251,100 +252,13 @@ impl Relay {
 
     fn close(&mut self, cause: Cause) -> Cause {
         self.state = State::Closed { cause: cause.clone() };
+        self.link = Link::Unneeded;
         cause
     }
 
     fn idle_deadline(&self) -> Option<Instant> {
-        self.spec.idle_timeout.filter(|_| self.in_flight() == 0).map(|timeout| self.last_active + timeout)
-    }
-
-    /// Whether requests can go upstream now; the first one that wants to starts the connection.
-    fn upstream_is_open(&mut self, now: Instant, plan: &mut Plan) -> bool {
-        match &self.state {
-            State::Open | State::Draining | State::Finishing { .. } => true,
-            State::Silent { .. } => {
-                plan.actions.push(Action::Resolve);
-                self.state = State::Resolving { deadline: now + self.spec.resolve_timeout };
-                false
-            }
-            State::Resolving { .. }
-            | State::Dialing { .. }
-            | State::Flushing
-            | State::Leaving { .. }
-            | State::Closed { .. } => false,
-        }
-    }
-
-    fn resolved(&mut self, candidates: Vec<HostPort>, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
-        match &self.state {
-            State::Resolving { .. } => self.dial(candidates.into_iter(), String::new(), now, plan),
-            // An answer that comes after its deadline, or twice.
-            State::Silent { .. }
-            | State::Dialing { .. }
-            | State::Open
-            | State::Draining
-            | State::Finishing { .. }
-            | State::Flushing
-            | State::Leaving { .. }
-            | State::Closed { .. } => Ok(()),
-        }
-    }
-
-    fn dial(
-        &mut self,
-        mut candidates: std::vec::IntoIter<HostPort>,
-        failures: String,
-        now: Instant,
-        plan: &mut Plan,
-    ) -> Result<(), Cause> {
-        let Some(trying) = candidates.next() else {
-            let why = if failures.is_empty() { "no address is known".to_owned() } else { failures };
-            return Err(Cause::UpstreamUnreachable(why));
-        };
-        plan.actions.push(Action::Connect(trying.clone()));
-        let deadline = now + self.spec.connect_timeout;
-        self.state = State::Dialing { candidates, trying, deadline, failures };
-        Ok(())
-    }
-
-    fn connected(&mut self, plan: &mut Plan) -> Result<(), Cause> {
-        match &self.state {
-            State::Dialing { trying, .. } => {
-                plan.attempts.push((trying.clone(), Ok(())));
-                self.state = State::Open;
-            }
-            // The driver has one attempt under way and gives it up when told to connect elsewhere.
-            State::Silent { .. }
-            | State::Resolving { .. }
-            | State::Open
-            | State::Draining
-            | State::Finishing { .. }
-            | State::Flushing
-            | State::Leaving { .. }
-            | State::Closed { .. } => {}
-        }
-        Ok(())
-    }
-
-    fn connect_failed(&mut self, why: &str, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
-        match &mut self.state {
-            State::Dialing { candidates, trying, failures, .. } => {
-                plan.attempts.push((trying.clone(), Err(why.to_owned())));
-                let separator = if failures.is_empty() { "" } else { "; " };
-                let failures = format!("{failures}{separator}{trying}: {why}");
-                let candidates = core::mem::take(candidates);
-                self.dial(candidates, failures, now, plan)
-            }
-            // Late news of an attempt that was given up.
-            State::Silent { .. }
-            | State::Resolving { .. }
-            | State::Open
-            | State::Draining
-            | State::Finishing { .. }
-            | State::Flushing
-            | State::Leaving { .. }
-            | State::Closed { .. } => Ok(()),
-        }
+        let is_idle = self.in_flight() == 0 && !self.link.is_connecting();
+        self.spec.idle_timeout.filter(|_| is_idle).map(|timeout| self.last_active + timeout)
     }
 
     fn eof(&mut self, leg: Leg, left: usize, now: Instant) -> Result<(), Cause> {
@@ -361,22 +275,15 @@ impl Relay {
                 self.state = State::Leaving { deadline: now + LEAVING };
                 Ok(())
             }
-            (State::Silent { .. } | State::Resolving { .. } | State::Dialing { .. }, Leg::Client) => {
-                Err(Cause::ClientLeft)
-            }
+            (State::Silent { .. }, Leg::Client) => Err(Cause::ClientLeft),
         }
     }
 
     fn tick(&mut self, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
+        self.link_is_late(now, plan)?;
         match &self.state {
             State::Silent { since } if *since + self.spec.first_request_timeout <= now => {
                 Err(Cause::FirstRequestTimedOut(self.spec.first_request_timeout))
-            }
-            State::Resolving { deadline } if *deadline <= now => {
-                Err(Cause::UpstreamUnreachable("its address could not be found out in time".to_owned()))
-            }
-            State::Dialing { deadline, .. } if *deadline <= now => {
-                self.connect_failed(&format!("no answer within {:?}", self.spec.connect_timeout), now, plan)
             }
             State::Leaving { deadline } if *deadline <= now => Err(Cause::ClientLeft),
             State::Finishing { deadline } if *deadline <= now => self.linger_ended(now),
@@ -386,8 +293,6 @@ impl Relay {
             },
             // A tick before its time.
             State::Silent { .. }
-            | State::Resolving { .. }
-            | State::Dialing { .. }
             | State::Draining
             | State::Finishing { .. }
             | State::Flushing

@@ -97,7 +97,8 @@ impl Relay {
         }
         loop {
             take_in(input, plan, |rest, plan| self.next_request(rest, now, plan))?;
-            if !self.finish_if_quiet(now, plan) {
+            let waits = plan.blocked && self.link.is_connecting() && matches!(self.requests, Requests::Head);
+            if waits || !self.finish_if_quiet(now, plan) {
                 return Ok(());
             } // else the rest has crossed our FIN
         }
@@ -105,7 +106,7 @@ impl Relay {
 
     fn next_request(&mut self, rest: &[u8], now: Instant, plan: &mut Plan) -> Result<Step, Cause> {
         match self.requests {
-            Requests::Head if matches!(self.state, State::Finishing { .. }) => self.crossing_head(rest, now),
+            Requests::Head if matches!(self.state, State::Finishing { .. }) => self.crossing_head(rest, now, plan),
             Requests::Head => self.request_head(rest, now, plan),
             Requests::Streaming { left } => {
                 let n = part(left, rest);

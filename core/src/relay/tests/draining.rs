@@ -4,7 +4,7 @@ use super::{
     super::{Action, Event, Leg},
     Pair,
     frames::*,
-    spec,
+    server, spec,
 };
 use crate::{api::ApiKey, reject};
 use core::time::Duration;
@@ -265,11 +265,66 @@ fn a_client_that_closes_its_half_while_draining_gets_what_it_is_owed() {
     p.expect_closed("client_closed");
 }
 
-#[test]
-fn a_connection_that_upstream_knows_nothing_of_ends_at_once() {
+/// A connection whose first request waits for upstream, which is being dialed when the drain begins.
+fn dialing(first: &[u8]) -> Pair {
     let mut p = Pair::new(spec());
-    p.client(&metadata(1)).expect_action(&Action::Resolve);
-    p.happens(Event::Drain).expect_closed("drained");
+    p.client(first).happens(Event::Resolved(vec![server(1)]));
+    p.expect_upstream(&[]);
+    p.take_actions();
+    p.at(10).happens(Event::Drain);
+    p
+}
+
+#[test]
+fn a_first_request_is_rejected_without_waiting_for_upstream() {
+    let mut p = dialing(&produce_to(1, &[0, 7], 100));
+    p.expect_client(&not_leader(1, &[0, 7])).expect_upstream(&[]).expect_action(&Action::Finish);
+    p.at(20).eof(Leg::Client).expect_closed("drained");
+}
+
+#[test]
+fn first_records_that_nobody_is_told_about_wait_for_upstream() {
+    let records = produce(9, 1, 0, 3_000);
+    let mut p = dialing(&records);
+    p.expect_nothing();
+    p.at(900).happens(Event::Connected).expect_upstream(&records).expect_action(&Action::Finish);
+}
+
+#[test]
+fn what_a_drain_serves_waits_for_upstream_too() {
+    let mut p = dialing(&metadata(1));
+    p.expect_nothing();
+    p.client(&produce_to(2, &[0], 10)).expect_nothing();
+    p.at(900).happens(Event::Connected).expect_upstream(&metadata(1));
+    p.upstream(&metadata_ok(1, 7, "kafka-7.internal", 9007));
+    p.expect_client(&[metadata_ok(1, 7, "kroxy.test", 9107), not_leader(2, &[0])].concat());
+    p.expect_upstream(&[]).expect_action(&Action::Finish);
+}
+
+#[test]
+fn a_drain_does_not_keep_dialing_an_upstream_that_nobody_answers_for() {
+    let mut p = dialing(&offset_commit(1));
+    p.expect_nothing();
+    p.at(5_000).happens(Event::Tick).expect_closed("upstream_unreachable");
+}
+
+#[test]
+fn a_client_that_has_asked_nothing_gets_its_fin_at_once() {
+    let mut p = Pair::new(spec());
+    p.happens(Event::Drain).expect_action(&Action::Finish);
+    p.at(10).client(&produce_to(1, &[0], 10)).expect_nothing();
+    p.at(500).happens(Event::Tick).expect_closed("drained");
+}
+
+#[test]
+fn records_that_cross_the_fin_open_upstream_if_they_have_to() {
+    let (mut p, records) = (Pair::new(spec()), produce(9, 1, 0, 3_000));
+    p.happens(Event::Drain).expect_action(&Action::Finish);
+    p.at(400).client(&records).expect_action(&Action::Resolve).expect_nothing();
+    p.at(500).happens(Event::Tick).expect_nothing();
+    p.at(600).happens(Event::Resolved(vec![server(1)])).expect_action(&Action::Connect(server(1)));
+    p.at(700).happens(Event::Connected).expect_upstream(&records);
+    p.at(1_000).happens(Event::Tick).expect_closed("drained");
 }
 
 #[test]

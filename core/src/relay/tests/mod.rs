@@ -196,6 +196,11 @@ impl Pair {
         self
     }
 
+    /// Forgets what was asked of the driver.
+    pub(super) fn take_actions(&mut self) {
+        self.actions.clear();
+    }
+
     /// Whether this was asked of the driver and not looked at yet.
     pub(super) fn took(&self, action: &Action) -> bool {
         self.actions.contains(action)
