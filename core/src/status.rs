@@ -116,10 +116,24 @@ pub struct ClusterStatus {
     pub gateways: Vec<GatewayStatus>,
     /// The Kafka cluster behind it.
     pub upstream: UpstreamStatus,
+    /// The proxy's own certificates, towards clients and towards upstream.
+    pub certificates: Vec<CertificateStatus>,
     /// The busiest clients, by bytes, at most a fixed number.
     pub clients: Vec<ClientStatus>,
     /// Client connections closed since the process started, by cause.
     pub disconnects: BTreeMap<String, u64>,
+}
+
+/// A certificate that the proxy shows.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CertificateStatus {
+    /// The field that names it, such as `gateways.internal.tls.certificates[0]`.
+    pub field: String,
+    /// Whose it is. Of a chain, whose certificate expires first.
+    pub subject: String,
+    /// When it, or one of its chain, expires.
+    pub not_after_unix_ms: u64,
 }
 
 /// A retry of a virtual cluster.

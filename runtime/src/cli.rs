@@ -2,14 +2,17 @@
 
 use crate::{
     client::{Ask, Ended, NotAsked},
+    clock::Clock,
     config::{self, ConfigError},
     demo::{self, DemoError, Screen, Verdict},
     load,
     logging::{self, Format, Verbosity},
     serve,
+    tls::{ClusterTls, Crypto},
 };
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use kroxy_core::reload::Loaded;
 use std::{
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
@@ -221,6 +224,9 @@ fn check(files: &[PathBuf], out: &mut dyn Write, errors: &mut dyn Write) -> io::
             Ok(config) => {
                 let gap = if n == 0 { "" } else { "\n" };
                 write!(out, "{gap}{} is valid\n\n{}", file.display(), config::describe(&config))?;
+                if !check_certificates(&load::loaded(config), out, errors)? {
+                    exit = Exit::NotDone;
+                }
             }
             Err(e) => {
                 exit = Exit::NotDone;
@@ -229,6 +235,27 @@ fn check(files: &[PathBuf], out: &mut dyn Write, errors: &mut dyn Write) -> io::
         }
     }
     Ok(exit)
+}
+
+/// Says until when certificates are valid, or what is wrong with the files that belong to them, and whether all is well.
+fn check_certificates(loaded: &Loaded, out: &mut dyn Write, errors: &mut dyn Write) -> io::Result<bool> {
+    let crypto = Crypto::new(Clock::system());
+    let mut all_good = true;
+    for name in loaded.config().virtual_clusters().iter().map(|cluster| &cluster.name) {
+        let Some((values, material)) = loaded.cluster(name) else { continue };
+        match ClusterTls::new(values, material, &crypto) {
+            Ok(tls) => {
+                for own in tls.own {
+                    writeln!(out, "{name}, {}: {}", own.field, own.at(crypto.now()))?;
+                }
+            }
+            Err(e) => {
+                all_good = false;
+                writeln!(errors, "Error: virtual cluster {name} would fail: {e}")?;
+            }
+        }
+    }
+    Ok(all_good)
 }
 
 /// Asks a proxy that runs for something.

@@ -51,3 +51,10 @@ pub(crate) const LOGGED_ENDS: u32 = 20;
 
 /// How long [`LOGGED_ENDS`] lasts.
 pub(crate) const LOG_WINDOW: Duration = Duration::from_secs(10);
+
+/// How long before a certificate of the proxy expires the log begins to warn: time for a renewal that is done by hand, and
+/// past the point at which automatic ones renew (30 days of 90, and some let it come to 20).
+pub(crate) const EXPIRY_WARNING: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// How often certificates are looked at for that.
+pub(crate) const EXPIRY_LOOK: Duration = Duration::from_secs(24 * 60 * 60);

@@ -13,7 +13,7 @@ use kroxy_core::{
     latency::{BUCKETS, Counts},
     proxy,
     relay::{AnsweredBy, Exchange},
-    status::{ClusterState, Latency, ProxyState, Status},
+    status::{CertificateStatus, ClusterState, Latency, ProxyState, Status},
     time::Instant,
 };
 use prometheus::{
@@ -64,6 +64,7 @@ pub struct Metrics {
     unmapped_nodes: IntCounterVec,
     upstream_servers: IntGaugeVec,
     handshake_failures: IntCounterVec,
+    not_after: GaugeVec,
     unanswered: IntCounterVec,
     not_authenticated: IntCounterVec,
     proxy_state: IntGaugeVec,
@@ -202,6 +203,13 @@ impl Metrics {
                 "Requests in flight on connections that ended, the client's own doing included.",
                 CLUSTER,
             ),
+            not_after: registered!(GaugeVec::new(
+                Opts::new(
+                    "kroxy_tls_certificate_not_after_seconds",
+                    "Unix time at which a certificate of the proxy expires, by the field that names it."
+                ),
+                &["virtual_cluster", "certificate"]
+            )),
             handshake_failures: counter(
                 "kroxy_tls_handshake_failures_total",
                 "TLS handshakes that failed, by the side of the proxy and the cause.",
@@ -273,10 +281,15 @@ impl Metrics {
     /// The text that Prometheus scrapes.
     pub fn text(&self, status: &Status) -> String {
         self.upstream_servers.reset(); // a cluster that is gone has none
+        self.not_after.reset(); // likewise
         for cluster in &status.virtual_clusters {
             for (state, reachable) in [("reachable", Some(true)), ("unreachable", Some(false)), ("untried", None)] {
                 let servers = cluster.upstream.nodes.iter().filter(|node| node.reachable == reachable).count();
                 self.upstream_servers.with_label_values(&[&cluster.name, state]).set(servers as i64);
+            }
+            for CertificateStatus { field, not_after_unix_ms, .. } in &cluster.certificates {
+                let not_after = *not_after_unix_ms as f64 / 1e3;
+                self.not_after.with_label_values(&[&cluster.name, field]).set(not_after);
             }
             let since = cluster.since_unix_ms as f64 / 1e3;
             self.cluster_since.with_label_values(&[&cluster.name]).set(since);
@@ -465,7 +478,8 @@ mod tests {
             warnings: Vec::new(),
             virtual_clusters: Vec::new(),
         });
-        let shown = ClusterStatus { name: "orders".to_owned(), ..ClusterStatus::default() };
+        let certificates = vec![CertificateStatus::default()];
+        let shown = ClusterStatus { name: "orders".to_owned(), certificates, ..ClusterStatus::default() };
         (metrics, Status { virtual_clusters: vec![shown], ..Status::default() })
     }
 

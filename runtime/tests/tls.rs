@@ -482,6 +482,22 @@ async fn a_certificate_is_swapped_under_load_and_nobody_is_disconnected() {
 }
 
 #[tokio::test]
+async fn when_certificates_expire_is_seen_and_follows_a_reload() {
+    let (folder, servers, _) = gateway_files();
+    folder.keep("a", &servers.sign_for_years(&["kroxy.example"], 2020, 2080));
+    let world = World::serving(folder, PAIR, "").await;
+    let line = "kroxy_tls_certificate_not_after_seconds{certificate=\"gateways.g.tls.certificates[0]\",\
+                virtual_cluster=\"c\"}";
+    assert!(world.metric(&format!("{line} 3471292800")), "2080-01-01");
+    world.folder.keep("a", &servers.sign_for_years(&["kroxy.example"], 2020, 2081));
+    assert_eq!(world.reload(PAIR, "").await.outcome, ReloadOutcome::Applied);
+    assert!(world.metric(&format!("{line} 3502915200")), "2081-01-01");
+    let shown = &world.proxy.status().virtual_clusters[0].certificates[0];
+    assert_eq!((shown.subject.as_str(), shown.not_after_unix_ms), ("CN=kroxy.example", 3_502_915_200_000));
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_broken_file_leaves_the_old_certificate_in_force_and_the_report_says_why() {
     let (folder, servers, _) = gateway_files();
     let world = World::serving(folder, PAIR, "").await;

@@ -46,6 +46,15 @@ fn checking_says_of_each_file_what_it_does_or_what_is_wrong() {
 }
 
 #[test]
+fn checking_says_which_virtual_cluster_would_fail_for_its_files() {
+    let (exit, out, errors) = checked(&["tls.ron"]);
+    assert_eq!(exit, Exit::NotDone);
+    assert!(out.contains("is valid"), "the text is: {out}");
+    assert!(errors.starts_with("Error: virtual cluster orders would fail: "), "{errors}");
+    assert!(errors.contains("tls/kroxy.pem cannot be read: No such file"), "{errors}");
+}
+
+#[test]
 fn what_a_configuration_does_is_said_as_it_was_written_down() {
     let names =
         ["single-broker", "three-brokers", "two-clusters", "inside-and-outside", "sasl-passthrough", "tls", "tuned"];

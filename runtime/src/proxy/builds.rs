@@ -29,7 +29,7 @@ impl<N: Net> Default for Builds<N> {
 /// One build.
 pub(super) struct Build<N: Net> {
     pub(super) config: Arc<VirtualCluster>,
-    tls: ClusterTls,
+    pub(super) tls: ClusterTls,
     pub(super) shared: Arc<ClusterShared>,
     /// Bound, and not accepting yet.
     pub(super) waiting: Vec<Bound<N::Listener>>,
@@ -89,6 +89,13 @@ impl<N: Net> Builds<N> {
             |b: &Build<N>| b.waiting.iter().map(|w| w.address).chain(b.listeners.keys().copied()).collect::<Vec<_>>();
         let mut all = self.builds.values().flat_map(held);
         all.any(|held| held.port() == wanted.port() && exclude_each_other(held.ip(), wanted.ip()))
+    }
+}
+
+impl<N: Net> Builds<N> {
+    /// The builds that clients are connected to.
+    pub(super) fn all_shown(&self) -> impl Iterator<Item = &Build<N>> {
+        self.builds.values().filter(|b| b.shown)
     }
 }
 

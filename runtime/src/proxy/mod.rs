@@ -10,7 +10,14 @@ mod wait;
 pub use self::wait::Lifetime;
 
 use self::{builds::Builds, supervisor::Supervisor};
-use crate::{clock::Clock, config, load, lock, metrics::Metrics, net::Net, status, tls::Crypto};
+use crate::{
+    clock::Clock,
+    config, load, lock,
+    metrics::Metrics,
+    net::Net,
+    status,
+    tls::{self, Crypto},
+};
 use kroxy_core::{
     cluster::Reason,
     config::{ClusterName, Config},
@@ -276,6 +283,7 @@ impl<N: Net> Proxy<N> {
             if let Some(build) = builds.shown(&cluster.name) {
                 status::fill_traffic(&build.shared, now, wall, cluster);
                 cluster.gateways = build.gateways();
+                cluster.certificates = build.tls.own.iter().map(tls::Own::status).collect();
             }
         }
         status

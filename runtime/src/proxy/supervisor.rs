@@ -4,6 +4,7 @@ use super::{Request, Shared};
 use crate::{
     admin,
     cluster::ClusterShared,
+    limits,
     listen::{self, Bound, Stage},
     lock, logging,
     metrics::ClusterMetrics,
@@ -23,6 +24,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
+    time::{Instant, interval_at},
 };
 use tracing::{Instrument, error, info, info_span, warn};
 
@@ -84,6 +86,7 @@ impl<N: Net> Supervisor<N> {
         self.apply_settings();
         self.start_admin().await;
         self.carry_out(first);
+        let mut look_at_expiry = interval_at(Instant::now() + limits::EXPIRY_LOOK, limits::EXPIRY_LOOK);
         while !self.is_over() {
             let deadline = lock(&self.shared.machine).deadline().map(|at| self.shared.clock.tokio(at));
             tokio::select! {
@@ -91,6 +94,7 @@ impl<N: Net> Supervisor<N> {
                 Some(request) = self.inbox.recv() => self.request(request),
                 Some(news) = self.news.recv() => self.tell(news),
                 Some(ended) = self.work.join_next() => self.note_panic(ended),
+                _ = look_at_expiry.tick() => self.warn_of_expiry(),
                 () = async { tokio::time::sleep_until(deadline.expect("checked")).await }, if deadline.is_some() => {
                     self.handle(Input::Tick);
                 }
@@ -329,6 +333,7 @@ impl<N: Net> Supervisor<N> {
                 return;
             }
         };
+        tls.own.iter().for_each(|own| own.warn_if_near(name.as_str(), &self.shared.crypto));
         if matches!(&config.upstream.tls, Some(UpstreamTls { trust: Trust::Anybody, .. })) {
             warn!(cluster = %name, "insecure: upstream's certificates are not verified, so whoever is on the way can read and change everything");
         }
@@ -375,6 +380,12 @@ impl<N: Net> Supervisor<N> {
                 let span = info_span!("cluster", cluster = %name);
                 listen::serve(bound, net.clone(), clock, books.clone(), stage, settings).instrument(span)
             });
+        }
+    }
+
+    fn warn_of_expiry(&self) {
+        for build in lock(&self.shared.builds).all_shown() {
+            build.tls.own.iter().for_each(|own| own.warn_if_near(build.config.name.as_str(), &self.shared.crypto));
         }
     }
 

@@ -57,7 +57,7 @@ pub(super) fn roots(path: &str, field: &str, contents: &Contents<'_>, now: i64) 
 }
 
 /// At least one.
-fn certificates<'a>(file: File<'a>) -> Result<Vec<(CertificateDer<'static>, Described)>, TlsError> {
+pub(super) fn certificates(file: File<'_>) -> Result<Vec<(CertificateDer<'static>, Described)>, TlsError> {
     let mut all = Vec::new();
     for (n, block) in CertificateDer::pem_slice_iter(file.bytes).enumerate() {
         let der = block.map_err(|e| not_pem(file, &e))?;

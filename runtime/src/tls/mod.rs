@@ -10,6 +10,7 @@
 mod certificate;
 mod clients;
 mod error;
+mod expiry;
 mod files;
 mod handshake;
 mod identity;
@@ -20,6 +21,7 @@ mod verify;
 
 pub(crate) use self::{
     clients::Acceptor,
+    expiry::{Own, own},
     files::of_cluster,
     handshake::{Failure, Leg},
     stream::Stream,
@@ -62,7 +64,7 @@ impl Crypto {
     }
 
     /// Seconds since 1970-01-01.
-    fn now(&self) -> i64 {
+    pub(crate) fn now(&self) -> i64 {
         i64::try_from(self.clock.since_epoch().as_secs()).unwrap_or(i64::MAX)
     }
 
@@ -114,13 +116,15 @@ const fn cipher_suite(suite: CipherSuite) -> SupportedCipherSuite {
 pub(crate) struct ClusterTls {
     clients: BTreeMap<GatewayName, Arc<Acceptor>>,
     pub(crate) upstream: Option<Arc<Connector>>,
+    /// What of it expires.
+    pub(crate) own: Vec<Own>,
 }
 
 impl ClusterTls {
     /// # Errors
     /// The first thing that is wrong with the files.
     pub(crate) fn new(config: &VirtualCluster, material: &Material, crypto: &Crypto) -> Result<Self, TlsError> {
-        let mut made = Self::default();
+        let mut made = Self { own: own(material), ..Self::default() };
         for gateway in &config.gateways {
             if let Some(tls) = &gateway.tls {
                 let field = files::field_of_gateway(&gateway.name);
