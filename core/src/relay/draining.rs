@@ -70,11 +70,11 @@ impl Relay {
         self.release_own_answers(now, plan);
     }
 
-    /// With nothing in flight and the client at the start of a frame, a draining connection gets its FIN. Says whether that
-    /// happened now.
+    /// With nothing in flight that is to be waited for, and the client at the start of a frame, a draining connection gets its
+    /// FIN. Says whether that happened now.
     pub(super) fn finish_if_quiet(&mut self, now: Instant, plan: &mut Plan) -> bool {
-        let quiet = self.ledger.is_empty() && !self.requests.is_inside_frame();
-        if !quiet || !matches!(self.state, State::Draining) {
+        let may_finish = matches!(self.state, State::Draining) && !self.requests.is_inside_frame();
+        if !may_finish || !self.ledger.leave_behind_polls(|asked| may_be_left(asked.key)) {
             return false;
         }
         self.state = State::Finishing { deadline: now + limits::LINGER };
@@ -213,6 +213,21 @@ impl Relay {
             }
         }
     }
+}
+
+/// Whether a request may be left unanswered: it changes nothing, and whoever is disconnected asks it again elsewhere.
+const fn may_be_left(key: ApiKey) -> bool {
+    matches!(
+        key,
+        ApiKey::LIST_OFFSETS
+            | ApiKey::METADATA
+            | ApiKey::OFFSET_FETCH
+            | ApiKey::FIND_COORDINATOR
+            | ApiKey::HEARTBEAT
+            | ApiKey::API_VERSIONS
+            | ApiKey::OFFSET_FOR_LEADER_EPOCH
+            | ApiKey::DESCRIBE_CLUSTER
+    )
 }
 
 /// What becomes of a request that has an error to be rejected with.

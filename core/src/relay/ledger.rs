@@ -80,7 +80,7 @@ const KEPT_WHEN_IDLE: usize = 64;
 pub(super) struct Ledger {
     owed: VecDeque<Owed>,
     own_bytes: usize,
-    /// Requests that were cut short and answered: upstream's responses to them come before any other.
+    /// Requests that were cut short or given up: upstream's responses to them come before any other, and are for nobody.
     late: VecDeque<Asked>,
     /// A request that will not be answered went to upstream behind a long poll that is not over: a broker reads it only then.
     unanswered_behind_poll: bool,
@@ -116,7 +116,7 @@ impl Ledger {
         self.owed.front()
     }
 
-    /// The request that was cut short and that upstream answers next.
+    /// The request that was cut short or given up and that upstream answers next.
     pub(super) fn front_late(&self) -> Option<&Asked> {
         self.late.front()
     }
@@ -146,7 +146,7 @@ impl Ledger {
         now.since(from)
     }
 
-    /// Upstream has answered the oldest of the requests that were cut short.
+    /// Upstream has answered the oldest of the requests that were cut short or given up.
     pub(super) fn pop_late(&mut self, now: Instant) {
         self.free_since = now;
         self.late.pop_front();
@@ -189,6 +189,27 @@ impl Ledger {
                 *owed = Owed::CutShort(*asked, answer);
             }
         }
+    }
+
+    /// Gives up all that is owed where a broker reads it only when a long poll that was cut short is over, and all of it
+    /// `may_be_left`. Says whether nothing is owed any more.
+    pub(super) fn leave_behind_polls(&mut self, may_be_left: impl Fn(&Asked) -> bool) -> bool {
+        let is_left = |owed: &Owed| match owed {
+            Owed::Response(asked, _) => may_be_left(asked),
+            Owed::CutShort(..) | Owed::Own(..) => true, // its turn comes only behind the others
+            Owed::TokenAnswer => false,
+        };
+        if self.late.is_empty() || !self.owed.iter().all(is_left) {
+            return self.owed.is_empty();
+        }
+        for owed in self.owed.drain(..) {
+            match owed {
+                Owed::Response(asked, _) | Owed::CutShort(asked, _) => self.late.push_back(asked),
+                Owed::Own(..) | Owed::TokenAnswer => {} // upstream has not heard of it
+            }
+        }
+        self.own_bytes = 0;
+        true
     }
 
     /// Removes the oldest entry, which upstream has answered.

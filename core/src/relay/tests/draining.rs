@@ -183,6 +183,31 @@ fn a_long_poll_between_others_is_answered_in_its_turn() {
     assert!(!p.relay.leaves_only_long_polls(), "upstream has answered everything");
 }
 
+/// A broker reads the next request only when the poll is over, which may take longer than a drain.
+#[test]
+fn what_only_asks_behind_a_long_poll_is_left_to_be_asked_elsewhere() {
+    let mut p = Pair::open(spec(), &fetch_of(1, 77, 5));
+    p.client(&[metadata(2), opaque(3, b""), fetch_of(4, 77, 6)].concat()).reached(Leg::Upstream);
+    p.at(10).happens(Event::Drain).expect_client(&reject::nothing_fetched(16, 1, Some(77)));
+    p.expect_action(&Action::Finish);
+    assert_eq!(p.relay.in_flight(), 0);
+    assert!(p.relay.leaves_only_long_polls());
+    p.at(20).upstream(&[fetch_ok(1, 100, &[]), metadata_ok(2, 7, "kafka-7.internal", 9007)].concat()).expect_nothing();
+    p.at(30).eof(Leg::Client).expect_closed("drained");
+
+    let mut p = Pair::open(spec(), &[fetch_of(1, 77, 5), offset_commit(2)].concat());
+    p.at(10).happens(Event::Drain).expect_client(&reject::nothing_fetched(16, 1, Some(77)));
+    p.client(&metadata(3)).expect_upstream(&metadata(3)).expect_nothing();
+    assert_eq!(p.relay.in_flight(), 2, "the commit is waited for, and what comes behind it with it");
+    p.upstream(&[fetch_ok(1, 100, &[]), opaque_ok(2, b"")].concat()).expect_client(&opaque_ok(2, b""));
+    p.upstream(&metadata_ok(3, 7, "kafka-7.internal", 9007));
+    p.expect_client(&metadata_ok(3, 7, "kroxy.test", 9107)).expect_action(&Action::Finish);
+
+    let mut p = Pair::open(spec(), &[fetch_of(1, 77, 5), offset_commit(2)].concat());
+    p.at(10).happens(Event::Drain).upstream(&[fetch_ok(1, 100, &[]), opaque_ok(2, b"")].concat()).reached(Leg::Client);
+    p.expect_action(&Action::Finish);
+}
+
 #[test]
 fn a_response_that_has_begun_is_relayed_to_its_end() {
     let mut p = Pair::open(spec(), &fetch_of(1, 77, 5));
