@@ -32,10 +32,14 @@ impl ApiKey {
     pub const LEAVE_GROUP: Self = Self(13);
     /// SyncGroup.
     pub const SYNC_GROUP: Self = Self(14);
+    /// DescribeGroups.
+    pub const DESCRIBE_GROUPS: Self = Self(15);
     /// SaslHandshake.
     pub const SASL_HANDSHAKE: Self = Self(17);
     /// ApiVersions.
     pub const API_VERSIONS: Self = Self(18);
+    /// DeleteRecords.
+    pub const DELETE_RECORDS: Self = Self(21);
     /// InitProducerId.
     pub const INIT_PRODUCER_ID: Self = Self(22);
     /// OffsetForLeaderEpoch.
@@ -48,14 +52,26 @@ impl ApiKey {
     pub const SASL_AUTHENTICATE: Self = Self(36);
     /// DescribeConfigs.
     pub const DESCRIBE_CONFIGS: Self = Self(32);
+    /// DeleteGroups.
+    pub const DELETE_GROUPS: Self = Self(42);
+    /// OffsetDelete.
+    pub const OFFSET_DELETE: Self = Self(47);
     /// DescribeQuorum.
     pub const DESCRIBE_QUORUM: Self = Self(55);
     /// DescribeCluster.
     pub const DESCRIBE_CLUSTER: Self = Self(60);
+    /// DescribeProducers.
+    pub const DESCRIBE_PRODUCERS: Self = Self(61);
+    /// DescribeTransactions.
+    pub const DESCRIBE_TRANSACTIONS: Self = Self(65);
     /// ConsumerGroupHeartbeat.
     pub const CONSUMER_GROUP_HEARTBEAT: Self = Self(68);
+    /// ConsumerGroupDescribe.
+    pub const CONSUMER_GROUP_DESCRIBE: Self = Self(69);
     /// ShareGroupHeartbeat.
     pub const SHARE_GROUP_HEARTBEAT: Self = Self(76);
+    /// ShareGroupDescribe.
+    pub const SHARE_GROUP_DESCRIBE: Self = Self(77);
     /// ShareFetch.
     pub const SHARE_FETCH: Self = Self(78);
     /// ShareAcknowledge.
@@ -257,19 +273,19 @@ pub static APIS: [Api; 93] = {
         api(6, "UpdateMetadata", 0, -1, None, Q::Refuse, R::Relay, D::Serve),
         api(7, "ControlledShutdown", 0, -1, None, Q::Refuse, R::Relay, D::Serve),
         api(8, "OffsetCommit", 2, 10, Some(8), Q::Relay, R::Relay, D::Execute),
-        api(9, "OffsetFetch", 1, 10, Some(6), Q::Relay, R::Relay, D::Close),
+        api(9, "OffsetFetch", 1, 10, Some(6), Q::Relay, R::Relay, COORDINATOR),
         api(10, "FindCoordinator", 0, 6, Some(3), Q::Relay, R::Rewrite, D::Serve),
         api(11, "JoinGroup", 0, 9, Some(6), Q::Relay, R::Relay, COORDINATOR),
         api(12, "Heartbeat", 0, 4, Some(4), Q::Relay, R::Relay, COORDINATOR),
         api(13, "LeaveGroup", 0, 5, Some(4), Q::Relay, R::Relay, D::Execute),
         api(14, "SyncGroup", 0, 5, Some(4), Q::Relay, R::Relay, COORDINATOR),
-        api(15, "DescribeGroups", 0, 6, Some(5), Q::Relay, R::Relay, D::Close),
+        api(15, "DescribeGroups", 0, 6, Some(5), Q::Relay, R::Relay, COORDINATOR),
         api(16, "ListGroups", 0, 5, Some(3), Q::Relay, R::Relay, D::Close),
         api(17, "SaslHandshake", 0, 1, None, Q::Frame, R::Relay, D::Serve),
         api(18, "ApiVersions", 0, 4, Some(3), Q::Frame, R::ApiVersions, D::Serve),
         api(19, "CreateTopics", 2, 7, Some(5), Q::Relay, R::Relay, D::Close),
         api(20, "DeleteTopics", 1, 6, Some(4), Q::Relay, R::Relay, D::Close),
-        api(21, "DeleteRecords", 0, 2, Some(2), Q::Relay, R::Relay, D::Close),
+        api(21, "DeleteRecords", 0, 2, Some(2), Q::Relay, R::Relay, LEADER),
         api(22, "InitProducerId", 0, 5, Some(2), Q::Relay, R::Relay, COORDINATOR),
         api(23, "OffsetForLeaderEpoch", 2, 4, Some(4), Q::Relay, R::Relay, LEADER),
         api(24, "AddPartitionsToTxn", 0, 5, Some(3), Q::Relay, R::Relay, COORDINATOR),
@@ -290,12 +306,12 @@ pub static APIS: [Api; 93] = {
         api(39, "RenewDelegationToken", 1, 2, Some(2), Q::Relay, R::Relay, D::Close),
         api(40, "ExpireDelegationToken", 1, 2, Some(2), Q::Relay, R::Relay, D::Close),
         api(41, "DescribeDelegationToken", 1, 3, Some(2), Q::Relay, R::Relay, D::Close),
-        api(42, "DeleteGroups", 0, 2, Some(2), Q::Relay, R::Relay, D::Close),
+        api(42, "DeleteGroups", 0, 2, Some(2), Q::Relay, R::Relay, COORDINATOR),
         api(43, "ElectLeaders", 0, 2, Some(2), Q::Relay, R::Relay, D::Close),
         api(44, "IncrementalAlterConfigs", 0, 1, Some(1), Q::Relay, R::Relay, D::Close),
         api(45, "AlterPartitionReassignments", 0, 1, Some(0), Q::Relay, R::Relay, D::Close),
         api(46, "ListPartitionReassignments", 0, 0, Some(0), Q::Relay, R::Relay, D::Close),
-        api(47, "OffsetDelete", 0, 0, None, Q::Relay, R::Relay, D::Close),
+        api(47, "OffsetDelete", 0, 0, None, Q::Relay, R::Relay, COORDINATOR),
         api(48, "DescribeClientQuotas", 0, 1, Some(1), Q::Relay, R::Relay, D::Close),
         api(49, "AlterClientQuotas", 0, 1, Some(1), Q::Relay, R::Relay, D::Close),
         api(50, "DescribeUserScramCredentials", 0, 0, Some(0), Q::Relay, R::Relay, D::Close),
@@ -309,15 +325,15 @@ pub static APIS: [Api; 93] = {
         api(58, "Envelope", 0, 0, Some(0), Q::Refuse, R::Relay, D::Serve),
         api(59, "FetchSnapshot", 0, 1, Some(0), Q::Refuse, R::Relay, D::Serve),
         api(60, "DescribeCluster", 0, 2, Some(0), Q::Frame, R::Rewrite, D::Serve),
-        api(61, "DescribeProducers", 0, 0, Some(0), Q::Relay, R::Relay, D::Close),
+        api(61, "DescribeProducers", 0, 0, Some(0), Q::Relay, R::Relay, LEADER),
         api(62, "BrokerRegistration", 0, 4, Some(0), Q::Refuse, R::Relay, D::Serve),
         api(63, "BrokerHeartbeat", 0, 2, Some(0), Q::Refuse, R::Relay, D::Serve),
         api(64, "UnregisterBroker", 0, 0, Some(0), Q::Relay, R::Relay, D::Close),
-        api(65, "DescribeTransactions", 0, 0, Some(0), Q::Relay, R::Relay, D::Close),
+        api(65, "DescribeTransactions", 0, 0, Some(0), Q::Relay, R::Relay, COORDINATOR),
         api(66, "ListTransactions", 0, 2, Some(0), Q::Relay, R::Relay, D::Close),
         api(67, "AllocateProducerIds", 0, 0, Some(0), Q::Refuse, R::Relay, D::Serve),
         api(68, "ConsumerGroupHeartbeat", 0, 1, Some(0), Q::Relay, R::Relay, COORDINATOR),
-        api(69, "ConsumerGroupDescribe", 0, 1, Some(0), Q::Relay, R::Relay, D::Close),
+        api(69, "ConsumerGroupDescribe", 0, 1, Some(0), Q::Relay, R::Relay, COORDINATOR),
         api(70, "ControllerRegistration", 0, 0, Some(0), Q::Refuse, R::Relay, D::Serve),
         api(71, "GetTelemetrySubscriptions", 0, 0, Some(0), Q::Relay, R::Relay, D::Close),
         api(72, "PushTelemetry", 0, 0, Some(0), Q::Relay, R::Relay, D::Close),
@@ -325,7 +341,7 @@ pub static APIS: [Api; 93] = {
         api(74, "ListConfigResources", 0, 1, Some(0), Q::Relay, R::Relay, D::Close),
         api(75, "DescribeTopicPartitions", 0, 0, Some(0), Q::Relay, R::Relay, D::Serve),
         api(76, "ShareGroupHeartbeat", 1, 1, Some(0), Q::Relay, R::Relay, COORDINATOR),
-        api(77, "ShareGroupDescribe", 1, 1, Some(0), Q::Relay, R::Relay, D::Close),
+        api(77, "ShareGroupDescribe", 1, 1, Some(0), Q::Relay, R::Relay, COORDINATOR),
         api(78, "ShareFetch", 1, 2, Some(0), Q::Relay, R::Records, SHARE_SESSION),
         api(79, "ShareAcknowledge", 1, 2, Some(0), Q::Relay, R::Rewrite, D::Execute),
         api(80, "AddRaftVoter", 0, 1, Some(0), Q::Relay, R::Relay, D::Close),

@@ -49,6 +49,11 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    /// What was read from `position` on.
+    pub fn since(&self, position: usize) -> &'a [u8] {
+        &self.bytes[position..self.at]
+    }
+
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Unread> {
         Ok(self.take(N)?.try_into().expect("take returns as many bytes as it was asked for"))
     }

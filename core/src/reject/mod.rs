@@ -2,13 +2,18 @@
 //!
 //! Each says what a broker says that has just moved its partitions or its groups elsewhere, so that a client asks again
 //! and the application sees nothing. Most answers need nothing of the request but its head ([`from_head`]); those that have
-//! to name the partitions asked for are made while the request streams past ([`Naming`]).
+//! to name the partitions asked for are made while the request streams past ([`Naming`]), those that list groups from the
+//! whole of it ([`listing`]).
 
+mod listing;
 mod naming;
 #[cfg(test)]
 mod tests;
 
-pub use self::naming::{Naming, Unnamed};
+pub use self::{
+    listing::{listing, lists_names},
+    naming::{Naming, Unnamed},
+};
 
 use crate::{
     api::{Api, ApiKey, Retriable},
@@ -18,8 +23,8 @@ use crate::{
 use bytes::Bytes;
 use kafka_protocol::messages::{
     AddOffsetsToTxnResponse, AddPartitionsToTxnResponse, ConsumerGroupHeartbeatResponse, FetchResponse,
-    HeartbeatResponse, InitProducerIdResponse, JoinGroupResponse, ProducerId, ShareGroupHeartbeatResponse,
-    SyncGroupResponse,
+    HeartbeatResponse, InitProducerIdResponse, JoinGroupResponse, OffsetDeleteResponse, ProducerId,
+    ShareGroupHeartbeatResponse, SyncGroupResponse,
 };
 
 /// The first version of `AddPartitionsToTxn` with one error for all of it (KIP-890): its results may be left out.
@@ -52,6 +57,7 @@ pub fn from_head(key: ApiKey, version: i16, correlation_id: i32) -> Option<Bytes
             framed(key, version, correlation_id, &none.with_error_code(ERROR))
         }
         ApiKey::ADD_PARTITIONS_TO_TXN if version >= TXN_ERROR_FROM => with_error!(AddPartitionsToTxnResponse),
+        ApiKey::OFFSET_DELETE => with_error!(OffsetDeleteResponse),
         ApiKey::ADD_OFFSETS_TO_TXN => with_error!(AddOffsetsToTxnResponse),
         ApiKey::CONSUMER_GROUP_HEARTBEAT => with_error!(ConsumerGroupHeartbeatResponse),
         ApiKey::SHARE_GROUP_HEARTBEAT => with_error!(ShareGroupHeartbeatResponse),

@@ -3,7 +3,7 @@
 //! Requests and responses that name partitions have one shape: topics, and in each of them partitions. So the response is
 //! written while the request is walked, and nothing of the request is kept, records least of all.
 
-use super::{TXN_ERROR_FROM, frame_head, with_length};
+use super::{TXN_ERROR_FROM, frame_head, listing::OFFSETS_OF_GROUPS_FROM, with_length};
 use crate::{
     api::{Api, ApiKey, Retriable},
     limits,
@@ -46,6 +46,8 @@ struct Shape {
     /// The response has a partition's error before its index.
     error_first: bool,
     error: Retriable,
+    /// What it says of a partition between its index and error.
+    before_error: Vec<u8>,
     /// What the response says of a partition behind its index and error.
     of_partition: Vec<u8>,
     /// What it says behind all topics.
@@ -95,6 +97,9 @@ impl Naming {
             ApiKey::LIST_OFFSETS => list_offsets(version, flexible, &mut out),
             ApiKey::OFFSET_FOR_LEADER_EPOCH => offset_for_leader_epoch(version, flexible, &mut out),
             ApiKey::ADD_PARTITIONS_TO_TXN if version < TXN_ERROR_FROM => add_partitions_to_txn(flexible, &mut out),
+            ApiKey::OFFSET_FETCH if version < OFFSETS_OF_GROUPS_FROM => offset_fetch(version, flexible, &mut out),
+            ApiKey::DELETE_RECORDS => delete_records(flexible, &mut out),
+            ApiKey::DESCRIBE_PRODUCERS => describe_producers(flexible, &mut out),
             _ => return None,
         };
         let at = if shape.text_first { At::Text } else { At::Before };
@@ -239,6 +244,7 @@ impl Naming {
             self.out.extend_from_slice(&index);
         } else {
             self.out.extend_from_slice(&index);
+            self.out.extend_from_slice(&self.shape.before_error);
             self.out.extend_from_slice(&error);
         }
         self.out.extend_from_slice(&self.shape.of_partition);
@@ -301,6 +307,7 @@ fn shape(flexible: bool, error: Retriable) -> Shape {
         bare: false,
         error_first: false,
         error,
+        before_error: Vec::new(),
         of_partition: Vec::new(),
         at_end: tags(flexible),
     }
@@ -399,5 +406,46 @@ fn add_partitions_to_txn(flexible: bool, out: &mut Vec<u8>) -> Shape {
         bare: true,
         of_partition: tags(flexible),
         ..shape(flexible, Retriable::NotCoordinator)
+    }
+}
+
+/// Up to version 7. From 2 on there is an error for all of it, and clients look for either.
+fn offset_fetch(version: i16, flexible: bool, out: &mut Vec<u8>) -> Shape {
+    if version >= 3 {
+        out.extend([0; 4]); // throttle time
+    }
+    let mut before_error = MINUS_ONE.to_vec(); // offset
+    if version >= 5 {
+        before_error.extend(&MINUS_ONE[..4]); // leader epoch
+    }
+    before_error.extend(if flexible { vec![1] } else { vec![0; 2] }); // no metadata
+    let error = Retriable::NotCoordinator;
+    let for_all = if version >= 2 { error.code().to_be_bytes().to_vec() } else { Vec::new() };
+    Shape {
+        text_first: true,
+        bare: true,
+        before_error,
+        of_partition: tags(flexible),
+        at_end: [for_all, tags(flexible)].concat(),
+        ..shape(flexible, error)
+    }
+}
+
+fn delete_records(flexible: bool, out: &mut Vec<u8>) -> Shape {
+    out.extend([0; 4]); // throttle time
+    Shape {
+        behind_index: 8,                  // offset
+        before_error: MINUS_ONE.to_vec(), // low watermark
+        of_partition: tags(flexible),
+        ..shape(flexible, Retriable::NotLeaderOrFollower)
+    }
+}
+
+fn describe_producers(flexible: bool, out: &mut Vec<u8>) -> Shape {
+    out.extend([0; 4]); // throttle time
+    Shape {
+        bare: true,
+        of_partition: vec![0, 1, 0], // no message, no producers, no tagged fields
+        ..shape(flexible, Retriable::NotLeaderOrFollower)
     }
 }

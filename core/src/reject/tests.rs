@@ -5,20 +5,35 @@ use crate::api::{APIS, DrainTreatment};
 use bytes::BytesMut;
 use kafka_protocol::{
     messages::{
-        AddPartitionsToTxnRequest, BrokerId, FetchRequest, ListOffsetsRequest, ListOffsetsResponse,
-        OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceRequest, ProduceResponse, ResponseHeader,
-        ShareFetchRequest, ShareFetchResponse, TopicName, TransactionalId,
+        AddPartitionsToTxnRequest, BrokerId, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse,
+        DeleteGroupsRequest, DeleteGroupsResponse, DeleteRecordsRequest, DeleteRecordsResponse, DescribeGroupsRequest,
+        DescribeGroupsResponse, DescribeProducersRequest, DescribeProducersResponse, DescribeTransactionsRequest,
+        DescribeTransactionsResponse, FetchRequest, GroupId, ListOffsetsRequest, ListOffsetsResponse,
+        OffsetFetchRequest, OffsetFetchResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
+        ProduceRequest, ProduceResponse, ResponseHeader, ShareFetchRequest, ShareFetchResponse,
+        ShareGroupDescribeRequest, ShareGroupDescribeResponse, TopicName, TransactionalId,
         add_partitions_to_txn_request::AddPartitionsToTxnTopic,
         add_partitions_to_txn_response::{AddPartitionsToTxnPartitionResult, AddPartitionsToTxnTopicResult},
+        consumer_group_describe_response,
+        delete_groups_response::DeletableGroupResult,
+        delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic},
+        delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult},
+        describe_groups_response::DescribedGroup,
+        describe_producers_request::TopicRequest,
+        describe_producers_response::{PartitionResponse, TopicResponse},
+        describe_transactions_response::TransactionState,
         fetch_request::{FetchPartition, FetchTopic, ForgottenTopic},
         fetch_response::{FetchableTopicResponse, PartitionData},
         list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
         list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse},
+        offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics},
+        offset_fetch_response::{OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponseTopic},
         offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic},
         offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult},
         produce_request::{PartitionProduceData, TopicProduceData},
         produce_response::{PartitionProduceResponse, TopicProduceResponse},
         share_fetch_request::{AcknowledgementBatch, FetchPartition as SharePartition, FetchTopic as ShareTopic},
+        share_group_describe_response,
     },
     protocol::{Decodable, Encodable, StrBytes},
 };
@@ -28,12 +43,15 @@ use std::collections::BTreeMap;
 /// Topics, by a name or an id that a number stands for, and the partitions asked for in each.
 type Asked = Vec<(u8, Vec<i32>)>;
 
-const NAMING: [ApiKey; 5] = [
+const NAMING: [ApiKey; 8] = [
     ApiKey::PRODUCE,
     ApiKey::FETCH,
     ApiKey::LIST_OFFSETS,
     ApiKey::OFFSET_FOR_LEADER_EPOCH,
     ApiKey::ADD_PARTITIONS_TO_TXN,
+    ApiKey::OFFSET_FETCH,
+    ApiKey::DELETE_RECORDS,
+    ApiKey::DESCRIBE_PRODUCERS,
 ];
 
 fn topic(n: u8) -> TopicName {
@@ -58,6 +76,9 @@ fn exchange(key: ApiKey, version: i16, asked: &Asked) -> (Vec<u8>, Vec<u8>) {
         ApiKey::LIST_OFFSETS => list_offsets(version, asked),
         ApiKey::OFFSET_FOR_LEADER_EPOCH => offset_for_leader_epoch(version, asked),
         ApiKey::ADD_PARTITIONS_TO_TXN => add_partitions_to_txn(version, asked),
+        ApiKey::OFFSET_FETCH => offset_fetch(version, asked),
+        ApiKey::DELETE_RECORDS => delete_records(version, asked),
+        ApiKey::DESCRIBE_PRODUCERS => describe_producers(version, asked),
         other => unreachable!("{other} does not name partitions"),
     }
 }
@@ -125,6 +146,60 @@ fn fetch(version: i16, asked: &Asked) -> (Vec<u8>, Vec<u8>) {
     (encoded(version, &request), encoded(version, &response))
 }
 
+fn offset_fetch(version: i16, asked: &Asked) -> (Vec<u8>, Vec<u8>) {
+    let topics = asked.iter().map(|(n, partitions)| {
+        OffsetFetchRequestTopic::default().with_name(topic(*n)).with_partition_indexes(partitions.clone())
+    });
+    let request = OffsetFetchRequest::default()
+        .with_group_id(GroupId(StrBytes::from_static_str("billing")))
+        .with_topics(Some(topics.collect()));
+    let topics = asked.iter().map(|(n, partitions)| {
+        let of = partitions.iter().map(|p| {
+            OffsetFetchResponsePartition::default()
+                .with_partition_index(*p)
+                .with_committed_offset(-1)
+                .with_metadata(Some(StrBytes::default()))
+                .with_error_code(16)
+        });
+        OffsetFetchResponseTopic::default().with_name(topic(*n)).with_partitions(of.collect())
+    });
+    let mut response = OffsetFetchResponse::default().with_topics(topics.collect());
+    if version >= 2 {
+        response = response.with_error_code(16);
+    }
+    (encoded(version, &request), encoded(version, &response))
+}
+
+fn delete_records(version: i16, asked: &Asked) -> (Vec<u8>, Vec<u8>) {
+    let topics = asked.iter().map(|(n, partitions)| {
+        let of = partitions.iter().map(|p| DeleteRecordsPartition::default().with_partition_index(*p).with_offset(9));
+        DeleteRecordsTopic::default().with_name(topic(*n)).with_partitions(of.collect())
+    });
+    let request = DeleteRecordsRequest::default().with_topics(topics.collect()).with_timeout_ms(7);
+    let topics = asked.iter().map(|(n, partitions)| {
+        let of = partitions.iter().map(|p| {
+            let partition = DeleteRecordsPartitionResult::default().with_partition_index(*p);
+            partition.with_low_watermark(-1).with_error_code(6)
+        });
+        DeleteRecordsTopicResult::default().with_name(topic(*n)).with_partitions(of.collect())
+    });
+    let response = DeleteRecordsResponse::default().with_topics(topics.collect());
+    (encoded(version, &request), encoded(version, &response))
+}
+
+fn describe_producers(version: i16, asked: &Asked) -> (Vec<u8>, Vec<u8>) {
+    let topics = asked
+        .iter()
+        .map(|(n, partitions)| TopicRequest::default().with_name(topic(*n)).with_partition_indexes(partitions.clone()));
+    let request = DescribeProducersRequest::default().with_topics(topics.collect());
+    let topics = asked.iter().map(|(n, partitions)| {
+        let of = partitions.iter().map(|p| PartitionResponse::default().with_partition_index(*p).with_error_code(6));
+        TopicResponse::default().with_name(topic(*n)).with_partitions(of.collect())
+    });
+    let response = DescribeProducersResponse::default().with_topics(topics.collect());
+    (encoded(version, &request), encoded(version, &response))
+}
+
 fn list_offsets(version: i16, asked: &Asked) -> (Vec<u8>, Vec<u8>) {
     let topics = asked.iter().map(|(n, partitions)| {
         let of = partitions.iter().map(|p| ListOffsetsPartition::default().with_partition_index(*p).with_timestamp(-2));
@@ -183,6 +258,7 @@ fn versions(key: ApiKey) -> core::ops::RangeInclusive<i16> {
     match key {
         ApiKey::ADD_PARTITIONS_TO_TXN => 0..=3,
         ApiKey::LIST_OFFSETS => api.min..=10,
+        ApiKey::OFFSET_FETCH => 1..=7,
         _ => api.min..=api.max,
     }
 }
@@ -283,8 +359,8 @@ fn every_rejected_api_has_an_answer_in_every_version() {
         let DrainTreatment::Reject(error) = api.drain else { continue };
         for version in api.min..=api.max {
             let answer = from_head(api.key, version, 42);
-            let named = Naming::new(api.key, version, 42, 1);
-            assert!(answer.is_some() || named.is_some(), "{} version {version}", api.name);
+            let named = Naming::new(api.key, version, 42, 1).is_some() || lists_names(api.key, version);
+            assert!(answer.is_some() || named, "{} version {version}", api.name);
             if let Some(answer) = answer {
                 let codes = [error, Retriable::FetchSessionIdNotFound].map(|e| e.code().to_be_bytes());
                 assert!(answer.windows(2).any(|w| codes.contains(&[w[0], w[1]])), "{} version {version}", api.name);
@@ -318,6 +394,7 @@ fn answers_from_the_head_read_as_the_error_in_every_version() {
             }
         };
     }
+    check!(OFFSET_DELETE, OffsetDeleteResponse, 0..=0);
     check!(JOIN_GROUP, JoinGroupResponse, 0..=9);
     check!(SYNC_GROUP, SyncGroupResponse, 0..=5);
     check!(HEARTBEAT, HeartbeatResponse, 0..=4);
@@ -332,6 +409,113 @@ fn answers_from_the_head_read_as_the_error_in_every_version() {
     }
     let read: ShareFetchResponse = decoded(ApiKey::SHARE_FETCH, 1, from_head(ApiKey::SHARE_FETCH, 1, 42));
     assert_eq!(read, ShareFetchResponse::default().with_error_code(122));
+}
+
+fn listing_versions(api: &'static Api) -> impl Iterator<Item = i16> {
+    (api.min..=api.max).filter(|version| lists_names(api.key, *version))
+}
+
+/// The codec at hand ends with version 9: in 10 topics have ids instead of names.
+#[test]
+fn offsets_of_topics_by_id_are_rejected_group_by_group() {
+    let group = [&[2, b'g', 0][..], &[0; 4], &[2], &[7; 16], &[3], &[0; 8], &[0, 0]].concat();
+    let request = [&[3][..], &group, &group, &[1, 0]].concat();
+    let answer = listing(ApiKey::OFFSET_FETCH, 10, 42, &mut Reader::new(&request));
+    let group = [2, b'g', 1, 0, 16, 0];
+    let response = [&[0, 0, 0, 0, 3][..], &group, &group, &[0]].concat();
+    assert_eq!(answer, Ok(Some(Bytes::from(whole(ApiKey::OFFSET_FETCH, 10, &response)))));
+}
+
+/// The body of a request that lists `names`, and of the response that rejects it.
+fn list(key: ApiKey, version: i16, names: &[String]) -> (Vec<u8>, Vec<u8>) {
+    let texts = || names.iter().map(|name| StrBytes::from_string(name.clone()));
+    let groups = || texts().map(GroupId);
+    match key {
+        ApiKey::OFFSET_FETCH => {
+            let wanted = |name: StrBytes| {
+                let topic = OffsetFetchRequestTopics::default().with_partition_indexes(vec![1, 2, 3]);
+                let topic = topic.with_name(TopicName(name.clone()));
+                let group = OffsetFetchRequestGroup::default().with_group_id(GroupId(name.clone()));
+                let group = if version >= 9 { group.with_member_id(Some(name)).with_member_epoch(4) } else { group };
+                group.with_topics(Some(vec![topic]))
+            };
+            let request = OffsetFetchRequest::default().with_groups(texts().map(wanted).collect());
+            let of = groups().map(|id| OffsetFetchResponseGroup::default().with_group_id(id).with_error_code(16));
+            let response = OffsetFetchResponse::default().with_groups(of.collect());
+            (encoded(version, &request), encoded(version, &response))
+        }
+        ApiKey::DESCRIBE_GROUPS => {
+            let request = DescribeGroupsRequest::default().with_groups(groups().collect());
+            let of = groups().map(|id| DescribedGroup::default().with_group_id(id).with_error_code(16));
+            let response = DescribeGroupsResponse::default().with_groups(of.collect());
+            (encoded(version, &request), encoded(version, &response))
+        }
+        ApiKey::DELETE_GROUPS => {
+            let request = DeleteGroupsRequest::default().with_groups_names(groups().collect());
+            let of = groups().map(|id| DeletableGroupResult::default().with_group_id(id).with_error_code(16));
+            let response = DeleteGroupsResponse::default().with_results(of.collect());
+            (encoded(version, &request), encoded(version, &response))
+        }
+        ApiKey::DESCRIBE_TRANSACTIONS => {
+            let ids = || texts().map(TransactionalId);
+            let request = DescribeTransactionsRequest::default().with_transactional_ids(ids().collect());
+            let of = ids().map(|id| {
+                let state = TransactionState::default().with_transactional_id(id).with_error_code(16);
+                state.with_transaction_start_time_ms(-1).with_producer_id(ProducerId(-1)).with_producer_epoch(-1)
+            });
+            let response = DescribeTransactionsResponse::default().with_transaction_states(of.collect());
+            (encoded(version, &request), encoded(version, &response))
+        }
+        ApiKey::CONSUMER_GROUP_DESCRIBE => {
+            let request = ConsumerGroupDescribeRequest::default().with_group_ids(groups().collect());
+            let of = groups().map(|id| {
+                consumer_group_describe_response::DescribedGroup::default().with_group_id(id).with_error_code(16)
+            });
+            let response = ConsumerGroupDescribeResponse::default().with_groups(of.collect());
+            (encoded(version, &request), encoded(version, &response))
+        }
+        ApiKey::SHARE_GROUP_DESCRIBE => {
+            let request = ShareGroupDescribeRequest::default().with_group_ids(groups().collect());
+            let of = groups().map(|id| {
+                share_group_describe_response::DescribedGroup::default().with_group_id(id).with_error_code(16)
+            });
+            let response = ShareGroupDescribeResponse::default().with_groups(of.collect());
+            (encoded(version, &request), encoded(version, &response))
+        }
+        other => unreachable!("{other} does not list names"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn what_is_listed_is_rejected_name_by_name_in_every_version(
+        names in prop::collection::vec("[a-zé-]{0,200}", 0..6),
+    ) {
+        for api in &APIS {
+            for version in listing_versions(api).filter(|version| (api.key, *version) != (ApiKey::OFFSET_FETCH, 10)) {
+                let (request, response) = list(api.key, version, &names);
+                let answer = listing(api.key, version, 42, &mut Reader::new(&request));
+                prop_assert_eq!(answer, Ok(Some(Bytes::from(whole(api.key, version, &response)))), "{} {}", api.name, version);
+                for cut in 0..request.len().min(40) {
+                    let cut = listing(api.key, version, 42, &mut Reader::new(&request[..cut]));
+                    prop_assert!(cut == Err(Unread::Short) || names.is_empty() || cut.is_ok(), "{:?}", cut);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn any_list_is_survived(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        for api in &APIS {
+            for version in listing_versions(api) {
+                if let Ok(Some(answer)) = listing(api.key, version, 42, &mut Reader::new(&bytes)) {
+                    prop_assert!(answer.len() <= 64 + bytes.len() * 40);
+                }
+            }
+        }
+    }
 }
 
 /// No codec at hand knows the API: these are the fields of its message definition, one a line.

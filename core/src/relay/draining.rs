@@ -26,6 +26,8 @@ enum Verdict {
     Answer(Bytes),
     /// The answer has to name what is asked for.
     Name,
+    /// It is too large to be answered.
+    Close,
 }
 
 impl Relay {
@@ -162,14 +164,15 @@ impl Relay {
         let total = usize::try_from(asked.request_bytes).expect("a frame's size has 32 bits");
         let verdict = match api.drain {
             DrainTreatment::Serve | DrainTreatment::Execute => return Ok(None),
-            DrainTreatment::Close => {
-                self.requests = Requests::Stuck { left: asked.request_bytes };
-                return Ok(Some(Step::Again));
-            }
+            DrainTreatment::Close => Ok(Verdict::Close),
             DrainTreatment::Reject(_) => verdict(api, &asked, frame, total),
         };
         match verdict {
             Ok(Verdict::Execute) => Ok(None),
+            Ok(Verdict::Close) => {
+                self.requests = Requests::Stuck { left: asked.request_bytes };
+                Ok(Some(Step::Again))
+            }
             Ok(Verdict::Answer(answer)) => Ok(Some(self.answer(asked, answer, now, plan))),
             Ok(Verdict::Name) => match wire::request_body(api, asked.version, frame) {
                 Ok(body) => {
@@ -246,7 +249,9 @@ fn verdict(api: &Api, asked: &Asked, frame: &[u8], total: usize) -> Result<Verdi
     Ok(match reject::from_head(key, version, correlation_id) {
         _ if executed => Verdict::Execute,
         Some(answer) => Verdict::Answer(answer),
-        None => Verdict::Name,
+        None if !reject::lists_names(key, version) => Verdict::Name,
+        None if total > limits::REQUEST_COLLECT_MAX as usize => Verdict::Close,
+        None => reject::listing(key, version, correlation_id, &mut body()?)?.map_or(Verdict::Name, Verdict::Answer),
     })
 }
 

@@ -9,8 +9,8 @@ use super::{
 use crate::api::ApiKey;
 use kafka_protocol::{
     messages::{
-        CreateTopicsRequest, FetchRequest, InitProducerIdRequest, JoinGroupRequest, ListOffsetsRequest,
-        OffsetCommitRequest, ProduceResponse, VoteRequest,
+        CreateTopicsRequest, DescribeGroupsRequest, FetchRequest, GroupId, InitProducerIdRequest, JoinGroupRequest,
+        ListOffsetsRequest, OffsetCommitRequest, OffsetFetchRequest, ProduceResponse, VoteRequest,
         fetch_request::{FetchPartition, FetchTopic},
     },
     protocol::StrBytes,
@@ -25,6 +25,8 @@ enum Ask {
     Heartbeat,
     InitProducerId,
     ListOffsets,
+    OffsetFetch { version: i16 },
+    DescribeGroups { groups: usize },
     OffsetCommit,
     Metadata,
     CreateTopics,
@@ -47,6 +49,13 @@ impl Ask {
             Self::Heartbeat => opaque(id, b""),
             Self::InitProducerId => request(ApiKey::INIT_PRODUCER_ID, 4, id, &InitProducerIdRequest::default()),
             Self::ListOffsets => request(ApiKey::LIST_OFFSETS, 7, id, &ListOffsetsRequest::default()),
+            Self::OffsetFetch { version } => {
+                request(ApiKey::OFFSET_FETCH, *version, id, &OffsetFetchRequest::default())
+            }
+            Self::DescribeGroups { groups } => {
+                let groups = vec![GroupId(StrBytes::from_static_str("billing")); *groups];
+                request(ApiKey::DESCRIBE_GROUPS, 5, id, &DescribeGroupsRequest::default().with_groups(groups))
+            }
             Self::OffsetCommit => request(ApiKey::OFFSET_COMMIT, 8, id, &OffsetCommitRequest::default()),
             Self::Metadata => metadata(id),
             Self::CreateTopics => request(ApiKey(19), 7, id, &CreateTopicsRequest::default()),
@@ -64,6 +73,8 @@ impl Ask {
             | Self::Heartbeat
             | Self::InitProducerId
             | Self::ListOffsets
+            | Self::OffsetFetch { .. }
+            | Self::DescribeGroups { .. }
             | Self::OffsetCommit
             | Self::CreateTopics
             | Self::Vote => Some(opaque_ok(id, b"")),
@@ -98,6 +109,8 @@ fn ask() -> impl Strategy<Value = Ask> {
         1 => Just(Ask::Heartbeat),
         1 => Just(Ask::InitProducerId),
         1 => Just(Ask::ListOffsets),
+        1 => (1..=9i16).prop_map(|version| Ask::OffsetFetch { version }),
+        1 => (0..300usize).prop_map(|groups| Ask::DescribeGroups { groups }),
         2 => Just(Ask::OffsetCommit),
         1 => Just(Ask::Metadata),
         1 => Just(Ask::CreateTopics),

@@ -10,8 +10,10 @@ use crate::{api::ApiKey, reject};
 use core::time::Duration;
 use kafka_protocol::{
     messages::{
-        ConsumerGroupHeartbeatRequest, CreateTopicsRequest, FetchRequest, FetchResponse, JoinGroupRequest,
-        OffsetCommitRequest, ProduceRequest, ProduceResponse, ShareFetchRequest, TopicName,
+        ConsumerGroupHeartbeatRequest, CreateTopicsRequest, DescribeGroupsRequest, DescribeGroupsResponse,
+        FetchRequest, FetchResponse, GroupId, JoinGroupRequest, OffsetCommitRequest, ProduceRequest, ProduceResponse,
+        ShareFetchRequest, TopicName,
+        describe_groups_response::DescribedGroup,
         fetch_request::{FetchPartition, FetchTopic},
         produce_request::{PartitionProduceData, TopicProduceData},
         produce_response::{PartitionProduceResponse, TopicProduceResponse},
@@ -288,6 +290,26 @@ fn a_client_that_closes_its_half_while_draining_gets_what_it_is_owed() {
     p.eof(Leg::Client).expect_nothing();
     p.happens(Event::Drain).expect_client(&reject::nothing_fetched(16, 1, Some(77)));
     p.expect_closed("client_closed");
+}
+
+#[test]
+fn a_list_of_groups_is_rejected_unless_it_is_too_long_which_ends_the_connection() {
+    let groups = |n: usize| {
+        let groups = vec![GroupId(StrBytes::from_static_str("billing")); n];
+        request(ApiKey::DESCRIBE_GROUPS, 5, 2, &DescribeGroupsRequest::default().with_groups(groups))
+    };
+    let mut p = draining();
+    p.client(&groups(2)).upstream(&opaque_ok(1, b""));
+    let of =
+        vec![
+            DescribedGroup::default().with_group_id(GroupId(StrBytes::from_static_str("billing"))).with_error_code(16);
+            2
+        ];
+    let rejected = response(ApiKey::DESCRIBE_GROUPS, 5, 2, &DescribeGroupsResponse::default().with_groups(of));
+    p.expect_client(&[opaque_ok(1, b""), rejected].concat()).expect_action(&Action::Finish);
+    let mut p = draining();
+    p.client(&groups(10_000)).expect_nothing();
+    p.upstream(&opaque_ok(1, b"")).expect_client(&opaque_ok(1, b"")).expect_action(&Action::Finish);
 }
 
 /// A connection whose first request waits for upstream, which is being dialed when the drain begins.
