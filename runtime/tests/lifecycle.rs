@@ -52,6 +52,9 @@ async fn demand_service(cluster: &Cluster, upstream: &tokio::net::TcpListener) {
     timeout(PATIENCE, exchange).await.unwrap_or_else(|_| panic!("{} does not serve", cluster.name));
 }
 
+/// Part of a gateway that cannot be built.
+const WITHOUT_FILES: &str = r#"tls: (certificates: [(chain: "/nowhere/kroxy.pem", key: "/nowhere/kroxy.key")]),"#;
+
 fn loaded(settings: &str, clusters: &[Cluster]) -> Loaded {
     load::loaded(config::parse_str("test", &text(settings, clusters)).unwrap_or_else(|e| panic!("{e}")))
 }
@@ -96,22 +99,25 @@ fn states(status: &Status) -> Vec<ClusterState> {
 async fn what_remains_is_served_and_a_port_that_gets_free_brings_the_rest_back() {
     let (broker, at) = upstream().await;
     let (good, taken) = (Cluster::new("good", at), Cluster::new("taken", at));
+    let unreadable = Cluster { gateway: WITHOUT_FILES.to_owned(), ..Cluster::new("unreadable", at) };
     let intruder = TcpListener::bind(("127.0.0.1", taken.bootstrap_port)).expect("nobody has it yet");
     let settings =
         r#"on_virtual_cluster_failure: (serve: Remaining, retry: (initial_backoff: "5ms", max_backoff: "20ms")),"#;
-    let (proxy, lifetime) = start(loaded(settings, &[good.clone(), taken.clone()]));
+    let (proxy, lifetime) = start(loaded(settings, &[good.clone(), taken.clone(), unreadable]));
 
     let status = until(&proxy, "the proxy is up", |s| s.proxy.state == ProxyState::Started).await;
     assert_eq!(states(&status)[0], ClusterState::Serving);
     demand_service(&good, &broker).await;
-    // It is being retried all the time, and never for long in another state than `failed`.
-    let failed = until(&proxy, "the other has failed", |s| s.virtual_clusters[1].state == ClusterState::Failed).await;
-    let reason = failed.virtual_clusters[1].reason.clone().expect("a failed cluster has a reason").join(": ");
     let wanted = format!("gateway g cannot listen on 127.0.0.1:{}: Address already in use", taken.bootstrap_port);
-    assert!(reason.starts_with(&wanted), "{reason}");
+    for (place, wanted) in [(1, wanted.as_str()), (2, "/nowhere/kroxy.pem cannot be read: No such file")] {
+        // It is retried all the time, and never for long in another state than `failed`.
+        let failed = until(&proxy, wanted, |s| s.virtual_clusters[place].state == ClusterState::Failed).await;
+        let reason = failed.virtual_clusters[place].reason.clone().expect("a failed cluster has a reason").join(": ");
+        assert!(reason.contains(wanted), "{reason}");
+    }
 
     drop(intruder);
-    until(&proxy, "both serve", |s| states(s) == [ClusterState::Serving; 2]).await;
+    until(&proxy, "the port is taken", |s| s.virtual_clusters[1].state == ClusterState::Serving).await;
     demand_service(&taken, &broker).await;
     end(proxy, lifetime).await;
 }
@@ -120,19 +126,20 @@ async fn what_remains_is_served_and_a_port_that_gets_free_brings_the_rest_back()
 fn a_proxy_that_serves_all_or_none_exits_with_1_and_says_why_in_one_message() {
     let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
     let (good, taken) = (Cluster::new("good", nowhere), Cluster::new("taken", nowhere));
+    let unreadable = Cluster { gateway: WITHOUT_FILES.to_owned(), ..Cluster::new("unreadable", nowhere) };
     let _intruder = TcpListener::bind(("127.0.0.1", taken.bootstrap_port)).expect("nobody has it yet");
-    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("all-or-none.ron");
-    fs::write(&file, text("", &[good, taken.clone()])).expect("cargo's folder is writable");
-    let out = Command::new(env!("CARGO_BIN_EXE_kroxy")).arg("serve").arg(&file).output().expect("it was built");
-    assert_eq!(out.status.code(), Some(1));
-    let said = String::from_utf8(out.stderr).expect("UTF-8");
-    let last = said.lines().last().unwrap_or_default();
-    let wanted = format!(
-        "start-up failed: virtual cluster taken cannot be served: gateway g cannot listen on 127.0.0.1:{}: Address already in use",
-        taken.bootstrap_port
-    );
-    assert!(last.contains(&wanted), "{said}");
-    assert_eq!(said.matches("start-up failed").count(), 1, "{said}");
+    let wanted = format!("gateway g cannot listen on 127.0.0.1:{}: Address already in use", taken.bootstrap_port);
+    for (bad, wanted) in [(&taken, wanted.as_str()), (&unreadable, "/nowhere/kroxy.pem cannot be read: No such file")] {
+        let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.ron", bad.name));
+        fs::write(&file, text("", &[good.clone(), bad.clone()])).expect("cargo's folder is writable");
+        let out = Command::new(env!("CARGO_BIN_EXE_kroxy")).arg("serve").arg(&file).output().expect("it was built");
+        assert_eq!(out.status.code(), Some(1));
+        let said = String::from_utf8(out.stderr).expect("UTF-8");
+        let last = said.lines().last().unwrap_or_default();
+        let head = format!("start-up failed: virtual cluster {} cannot be served: ", bad.name);
+        assert!(last.contains(&head) && last.contains(wanted), "{said}");
+        assert_eq!(said.matches("start-up failed").count(), 1, "{said}");
+    }
 }
 
 /// One address cannot be bound beside all addresses, so the cluster lets go of the one first.

@@ -1,6 +1,7 @@
 //! What `kroxy plan` says and what `kroxy reload` does are one.
 
 use crate::{
+    certificates::Authority,
     clusters::{Cluster, text},
     kroxy::{Folder, Kroxy},
 };
@@ -100,6 +101,29 @@ fn clusters_are_renamed_removed_added_and_moved_to_another_upstream_as_planned()
         ]
     );
     assert_eq!(proxy.change("", &[added, moved]), ["no change"], "the order of virtual clusters means nothing");
+}
+
+#[test]
+fn a_changed_certificate_file_is_for_new_handshakes_as_planned() {
+    let authority = Authority::new("kroxy's tests");
+    let mut orders = Cluster::new("orders", broker(1));
+    let mut proxy = Changing::new("certificate", "", std::slice::from_ref(&orders));
+    let (chain, key) = (proxy.folder.file("kroxy.pem"), proxy.folder.file("kroxy.key"));
+    let renew = || {
+        let made = authority.sign(&["localhost"]);
+        fs::write(&chain, made.chain).expect("writable");
+        fs::write(&key, made.key).expect("writable");
+    };
+    renew();
+    orders.gateway = format!("tls: (certificates: [(chain: {chain:?}, key: {key:?})]),");
+    let said = proxy.change("", std::slice::from_ref(&orders));
+    assert_eq!(said[0], "! virtual cluster orders: drained and built anew", "{said:?}");
+
+    renew();
+    let said = proxy.change("", std::slice::from_ref(&orders));
+    assert_eq!(said[0], "~ virtual cluster orders: changed while connections stay open", "{said:?}");
+    assert!(said.len() == 3 && said[1..].iter().all(|line| line.starts_with("contents of gateways.g.tls")), "{said:?}");
+    assert_eq!(proxy.change("", &[orders]), ["no change"]);
 }
 
 #[test]
