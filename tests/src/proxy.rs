@@ -2,13 +2,13 @@
 
 use crate::admin::{self, Answer};
 use crate::cluster::{Cluster, Listener};
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, VirtualCluster};
 use crate::process::{run, wait_until};
 use crate::wire;
 use crate::{Mode, Turn, profile_folder, scratch, workspace};
 use std::env;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -31,6 +31,8 @@ struct Process {
     log: PathBuf,
     child: Child,
     at: SocketAddr,
+    /// Every port that clients may know.
+    ports: Vec<u16>,
 }
 
 impl Proxy {
@@ -58,7 +60,8 @@ impl Proxy {
         let first = configured.clusters.first().expect("there is a virtual cluster");
         let (program, at) = (program(), SocketAddr::from(([127, 0, 0, 1], first.bootstrap_port)));
         let child = spawn(&program, &configuration, &log);
-        let mut process = Process { program, configuration, log, child, at };
+        let ports = configured.clusters.iter().flat_map(VirtualCluster::ports).collect();
+        let mut process = Process { program, configuration, log, child, at, ports };
         process.wait_until_ready();
         Self { bootstrap: at.to_string(), process: Some(process) }
     }
@@ -144,6 +147,9 @@ impl Process {
                 panic!("kroxy has ended, {status}:\n{}", fs::read_to_string(&self.log).unwrap_or_default());
             }
             wire::answers_api_versions(self.at)
+        });
+        wait_until("every port is back", READY_LIMIT, || {
+            self.ports.iter().all(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok())
         });
     }
 
