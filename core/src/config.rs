@@ -13,6 +13,7 @@ use core::{fmt, ops::Deref, time::Duration};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
 };
 
 pub mod tls;
@@ -58,16 +59,25 @@ pub struct Config {
 }
 
 /// Where the proxy can be watched and steered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Admin {
     /// The address of the admin API; port 0 leaves the choice to the operating system.
     pub bind: SocketAddr,
+    /// The file with the token that it asks for; without one it is on loopback.
+    pub token_file: Option<PathBuf>,
+}
+
+impl Admin {
+    /// It can be reached from other machines.
+    pub fn is_exposed(&self) -> bool {
+        !self.bind.ip().to_canonical().is_loopback()
+    }
 }
 
 impl Default for Admin {
     /// On loopback, since whoever reaches it may stop the proxy.
     fn default() -> Self {
-        Self { bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9190) }
+        Self { bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9190), token_file: None }
     }
 }
 
@@ -266,7 +276,7 @@ impl Config {
         on_virtual_cluster_failure: OnVirtualClusterFailure,
         virtual_clusters: NonEmpty<VirtualCluster>,
     ) -> Result<Self, NonEmpty<Conflict>> {
-        let conflicts = same_names(&virtual_clusters).chain(same_addresses(admin, &virtual_clusters)).collect();
+        let conflicts = same_names(&virtual_clusters).chain(same_addresses(&admin, &virtual_clusters)).collect();
         match NonEmpty::new(conflicts) {
             Some(conflicts) => Err(conflicts),
             None => Ok(Self { admin, on_virtual_cluster_failure, watch: false, log: Log::default(), virtual_clusters }),
@@ -296,8 +306,8 @@ impl Config {
     }
 
     /// Where the proxy can be watched and steered.
-    pub const fn admin(&self) -> Admin {
-        self.admin
+    pub const fn admin(&self) -> &Admin {
+        &self.admin
     }
 
     /// What happens when a virtual cluster fails.
@@ -341,7 +351,7 @@ fn repeated<'a, T: Ord + 'a>(all: impl Iterator<Item = &'a T>) -> impl Iterator<
 }
 
 /// Of two gateways that share many ports only the first is named: one mistake, one message.
-fn same_addresses(admin: Admin, clusters: &[VirtualCluster]) -> impl Iterator<Item = Conflict> {
+fn same_addresses(admin: &Admin, clusters: &[VirtualCluster]) -> impl Iterator<Item = Conflict> {
     let mut taken: BTreeMap<u16, Vec<(IpAddr, ListenerOf)>> = BTreeMap::new();
     if admin.bind.port() != 0 {
         taken.entry(admin.bind.port()).or_default().push((admin.bind.ip(), ListenerOf::Admin));

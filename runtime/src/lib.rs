@@ -20,6 +20,7 @@ pub mod proxy;
 mod resolve;
 pub mod serve;
 mod status;
+mod systemd;
 pub mod tls;
 pub mod watch;
 

@@ -58,3 +58,18 @@ pub(crate) const EXPIRY_WARNING: Duration = Duration::from_secs(14 * 24 * 60 * 6
 
 /// How often certificates are looked at for that.
 pub(crate) const EXPIRY_LOOK: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Connections to the admin API at the same time: consoles, scrapes and scripts, each with two or three.
+pub(crate) const ADMIN_CONNECTIONS: usize = 256;
+
+/// Bytes of the head of one question to the admin API, and of what is read at a time.
+pub(crate) const ADMIN_HEAD: usize = 16 << 10;
+
+/// How long a client of the admin API may take for the head of a question.
+pub(crate) const ADMIN_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a client of the admin API may take for the body of a question: a configuration of some MiB from afar.
+pub(crate) const ADMIN_BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Characters of the token of the admin API at least: 16 random ones cannot be guessed.
+pub(crate) const ADMIN_TOKEN_MIN: usize = 16;

@@ -4,6 +4,7 @@ use crate::{
     clock::Clock,
     net::OsNet,
     proxy::{Ended, Proxy, Source},
+    systemd::Manager,
     watch,
 };
 use kroxy_core::{proxy::Trigger, reload::Loaded};
@@ -23,6 +24,7 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> io::Result<Ended> {
     let mut signals = Signals::new()?;
     let mut hangup = signal(SignalKind::hangup())?;
     let proxy = Proxy::new(loaded, Source::file(file.clone()), OsNet, Clock::system(), seed());
+    let (manager, mut events) = (Manager::of_this_process(), proxy.events());
     let lifetime = match proxy.startup() {
         Ok(lifetime) => lifetime,
         Err(refused) => unreachable!("a new proxy can be started: {refused}"),
@@ -30,10 +32,17 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> io::Result<Ended> {
     tokio::pin!(lifetime);
     let mut beside = JoinSet::new();
     beside.spawn(watch::follow(proxy.clone(), file));
+    beside.spawn(manager.keep_alive(proxy.clone()));
     let mut stopping = false;
     loop {
         tokio::select! {
             biased;
+            // Before the end, so that its manager has heard of it.
+            event = events.recv(), if manager.is_there() => {
+                if let Ok(event) = event {
+                    manager.hear(&event, &proxy);
+                }
+            }
             ended = &mut lifetime => return Ok(ended),
             name = signals.next() => {
                 if stopping {
@@ -43,7 +52,7 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> io::Result<Ended> {
                     stopping = true;
                 }
             }
-            Some(()) = hangup.recv() => drop(beside.spawn(reload(proxy.clone()))),
+            Some(()) = hangup.recv() => drop(beside.spawn(reload(proxy.clone(), manager))),
             Some(ended) = beside.join_next() => {
                 if let Err(e) = ended {
                     error!("a task beside the proxy has failed: {e}");
@@ -53,10 +62,12 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> io::Result<Ended> {
     }
 }
 
-async fn reload(proxy: Proxy<OsNet>) {
+async fn reload(proxy: Proxy<OsNet>, manager: Manager) {
+    manager.reloads();
     if let Err(refused) = proxy.reload_source(Trigger::Signal).await {
         info!("not reloaded: {refused}");
     }
+    manager.reloaded();
 }
 
 /// Ends with the first SIGTERM or SIGINT; where signals cannot be received, at once.

@@ -76,6 +76,7 @@ async fn is_over(events: &mut tokio::sync::broadcast::Receiver<kroxy_core::statu
                 | EventKind::ProxyTransition { .. }
                 | EventKind::Disconnects { .. }
                 | EventKind::Log { .. }
+                | EventKind::Missed { .. }
                 | EventKind::Unknown => {}
             },
             Err(RecvError::Lagged(_)) => return,

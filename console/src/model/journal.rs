@@ -133,7 +133,7 @@ fn told(kind: &EventKind) -> Option<Told> {
             Some((transition.at_unix_ms, "proxy".to_owned(), transition.to.name()))
         }
         EventKind::Reload { report } => Some((report.at_unix_ms, "reload".to_owned(), report.outcome.name())),
-        EventKind::Disconnects { .. } | EventKind::Log { .. } | EventKind::Unknown => None,
+        EventKind::Disconnects { .. } | EventKind::Log { .. } | EventKind::Missed { .. } | EventKind::Unknown => None,
     }
 }
 
@@ -173,6 +173,8 @@ fn words(kind: &EventKind) -> String {
             format!("{} closed in {window}: {}", format::things(all, "connection"), causes.join(", "))
         }
         EventKind::Log { target, message, .. } => format!("{target}: {message}"),
+        EventKind::Missed { events: Some(events) } => format!("{events} events were missed"),
+        EventKind::Missed { events: None } => "events of an earlier process may have been missed".to_owned(),
         EventKind::Unknown => "an event that this console does not know".to_owned(),
     }
 }

@@ -73,7 +73,7 @@ fn two_gateways_that_share_ports_are_one_conflict_and_the_admin_port_is_another(
 
 #[test]
 fn an_admin_port_of_the_operating_systems_choice_is_in_nobodys_way() {
-    let admin = Admin { bind: "127.0.0.1:0".parse().expect("an address") };
+    let admin = Admin { bind: "127.0.0.1:0".parse().expect("an address"), ..Admin::default() };
     let clusters = NonEmpty::new(vec![cluster("a", vec![gateway("in", "127.0.0.1", 9190, 0..=2)])]).expect("one");
     assert!(Config::new(admin, OnVirtualClusterFailure::default(), clusters).is_ok());
 }

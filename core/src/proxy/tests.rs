@@ -255,7 +255,7 @@ fn a_reload_that_changes_nothing_says_so_and_one_that_takes_a_restart_is_refused
         "one more for each that changes something"
     );
 
-    let admin = crate::config::Admin { bind: "127.0.0.1:9999".parse().expect("an address") };
+    let admin = crate::config::Admin { bind: "127.0.0.1:9999".parse().expect("an address"), ..Default::default() };
     let clusters = crate::config::NonEmpty::new(three()).expect("three");
     let other = crate::config::Config::new(admin, OnVirtualClusterFailure::default(), clusters).expect("no conflict");
     let other = Loaded::new(other, Digest::default(), |_| crate::reload::Material::default());

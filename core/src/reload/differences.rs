@@ -6,6 +6,7 @@
 mod tls;
 
 use core::fmt::{self, Write as _};
+use std::path::PathBuf;
 
 use super::{ClusterPlan, FieldChange, FilePurpose, Material, Plan, Present};
 use crate::{
@@ -43,8 +44,10 @@ impl Differences {
 /// The part of a plan that is about the proxy itself.
 pub(super) fn settings(old: &Config, new: &Config) -> Plan {
     let (mut live, mut refused) = (Differences::none(), Differences::none());
-    let Admin { bind } = old.admin();
-    refused.compare("admin.bind", Change::Live, &bind, &new.admin().bind, ToString::to_string);
+    let Admin { bind, token_file } = old.admin();
+    refused.compare("admin.bind", Change::Live, bind, &new.admin().bind, ToString::to_string);
+    let show_file = |file: &Option<PathBuf>| file.as_ref().map_or("none".to_owned(), |file| file.display().to_string());
+    refused.compare("admin.token_file", Change::Live, token_file, &new.admin().token_file, show_file);
 
     let OnVirtualClusterFailure { serve, retry } = old.on_virtual_cluster_failure();
     let OnVirtualClusterFailure { serve: new_serve, retry: new_retry } = new.on_virtual_cluster_failure();

@@ -220,7 +220,7 @@ fn settings_of_the_proxy_are_live_or_refused() {
     );
     assert!(!live.is_unchanged() && live.refused.is_empty());
 
-    let admin = Admin { bind: "127.0.0.1:9999".parse().expect("an address") };
+    let admin = Admin { bind: "127.0.0.1:9999".parse().expect("an address"), ..Admin::default() };
     let clusters = NonEmpty::new(vec![cluster("orders", 9192)]).expect("one");
     let config = Config::new(admin, OnVirtualClusterFailure::default(), clusters).expect("no conflict");
     let refused = plan(&InForce::all(&old), &Loaded::new(config, Digest::default(), |_| Material::default()));

@@ -60,6 +60,12 @@ pub enum EventKind {
         /// The text.
         message: String,
     },
+    /// Events that this reader has not heard and that are not kept any more. It is no event of its own: it has the number
+    /// of the last of them.
+    Missed {
+        /// How many; absent where the reader has last heard another process.
+        events: Option<u64>,
+    },
     /// Something that this version does not know.
     #[default]
     #[serde(other)]
@@ -98,6 +104,7 @@ impl Event {
                 ReloadOutcome::Unchanged | ReloadOutcome::Applied | ReloadOutcome::Unknown => Severity::Info,
             },
             EventKind::Log { severity, .. } => *severity,
+            EventKind::Missed { .. } => Severity::Warn,
             EventKind::ProxyTransition { .. } | EventKind::Disconnects { .. } | EventKind::Unknown => Severity::Info,
         }
     }
@@ -109,7 +116,10 @@ impl Event {
                 Some(virtual_cluster)
             }
             EventKind::Log { virtual_cluster, .. } => virtual_cluster.as_deref(),
-            EventKind::ProxyTransition { .. } | EventKind::Reload { .. } | EventKind::Unknown => None,
+            EventKind::ProxyTransition { .. }
+            | EventKind::Reload { .. }
+            | EventKind::Missed { .. }
+            | EventKind::Unknown => None,
         }
     }
 }

@@ -5,7 +5,8 @@
 pub(super) const RIGHT: &[(&str, &str)] = &[
     ("", "a configuration is `( virtual_clusters: [ … ] )`; fixtures/config has an example for each typical set-up"),
     ("admin", "such as `( bind: \"127.0.0.1:9190\" )`"),
-    ("admin.bind", "a loopback address and a port, such as \"127.0.0.1:9190\" or \"[::1]:9190\""),
+    ("admin.bind", "an address and a port, such as \"127.0.0.1:9190\", or \"0.0.0.0:9190\" with a token_file"),
+    ("admin.token_file", "a file name in quotes, such as \"/etc/kroxy/admin-token\""),
     ("on_virtual_cluster_failure", "such as `( serve: Remaining, retry: ( max_retries: Times(5) ) )`"),
     ("on_virtual_cluster_failure.serve", "`None` (the proxy stops) or `Remaining` (it serves the others)"),
     (

@@ -3,7 +3,7 @@
 use super::{
     error::Problem,
     locate::FieldPath,
-    raw::{RawCluster, RawConfig, RawGateway, RawLog, RawLogLevel, RawMaxRetries, RawOnFailure, RawServe},
+    raw::{RawAdmin, RawCluster, RawConfig, RawGateway, RawLog, RawLogLevel, RawMaxRetries, RawOnFailure, RawServe},
 };
 use kroxy_core::{
     cluster::RetryPolicy,
@@ -22,7 +22,7 @@ const REQUEST_FRAME_MIN: u32 = 1 << 10;
 pub(super) fn parse(text: &str, folder: &Path, raw: RawConfig) -> Result<Config, Vec<Problem>> {
     let mut parser = Parser { text, folder, problems: Vec::new() };
     let top = FieldPath::default();
-    let admin = parser.admin(raw.admin.bind, &top.field("admin").field("bind"));
+    let admin = parser.admin(raw.admin, &top.field("admin"));
     let on_failure = parser.on_failure(&raw.on_virtual_cluster_failure, &top.field("on_virtual_cluster_failure"));
     let at = top.field("virtual_clusters");
     let raw_clusters = raw.virtual_clusters.into_iter().enumerate();
@@ -53,11 +53,13 @@ impl Parser<'_> {
         value.map_err(|e| self.wrong(path, e.to_string())).ok()
     }
 
-    fn admin(&mut self, bind: std::net::SocketAddr, path: &FieldPath) -> Admin {
-        if !bind.ip().to_canonical().is_loopback() {
-            self.wrong(path, "the admin API has no access control, so it listens on loopback addresses only");
+    fn admin(&mut self, raw: RawAdmin, path: &FieldPath) -> Admin {
+        let admin = Admin { bind: raw.bind, token_file: raw.token_file.map(|name| self.folder.join(name)) };
+        if admin.is_exposed() && admin.token_file.is_none() {
+            let what = "whoever reaches the admin API may stop the proxy, so off loopback it needs a token_file";
+            self.wrong(&path.field("bind"), what);
         }
-        Admin { bind }
+        admin
     }
 
     fn on_failure(&mut self, raw: &RawOnFailure, path: &FieldPath) -> OnVirtualClusterFailure {

@@ -37,16 +37,20 @@ pub(super) struct RawConfig {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct RawAdmin {
-    /// Address and port of the admin API. It has to be a loopback address: whoever reaches it may stop the proxy. Port 0
-    /// leaves the choice of a free port to the operating system.
+    /// Address and port of the admin API. Without a `token_file` it has to be a loopback address: whoever reaches it may
+    /// stop the proxy. Port 0 leaves the choice of a free port to the operating system.
     #[serde(default = "admin_bind")]
     #[cfg_attr(test, schemars(with = "String"))]
     pub(super) bind: SocketAddr,
+    /// The file with the token that the admin API asks for, at least 16 printable ASCII characters. Its path is relative to
+    /// the folder of the configuration file. It is read at each question, so a new token holds at once.
+    #[serde(default)]
+    pub(super) token_file: Option<String>,
 }
 
 impl Default for RawAdmin {
     fn default() -> Self {
-        Self { bind: admin_bind() }
+        Self { bind: admin_bind(), token_file: None }
     }
 }
 

@@ -47,7 +47,7 @@ fn what_is_not_set_has_its_default_and_what_is_set_is_taken() {
     let example = |name: &str| load(&fixtures().join(name)).expect("valid");
 
     let plain = example("single-broker.ron");
-    assert_eq!(plain.admin(), Admin::default());
+    assert_eq!(*plain.admin(), Admin::default());
     assert_eq!(plain.on_virtual_cluster_failure(), OnVirtualClusterFailure::default());
     assert_eq!(plain.log(), Log::default());
     let [cluster] = plain.virtual_clusters() else { panic!("one virtual cluster") };

@@ -293,7 +293,7 @@ fn config(options: Options, ports: PortPerBroker, brokers: &BTreeMap<i32, Socket
         first_request_timeout: VirtualCluster::FIRST_REQUEST_TIMEOUT,
         limits: Limits::default(),
     };
-    let admin = Admin { bind: SocketAddr::new(LOOPBACK, options.admin_port) };
+    let admin = Admin { bind: SocketAddr::new(LOOPBACK, options.admin_port), ..Admin::default() };
     let clusters = NonEmpty::new(vec![cluster]).expect(some);
     Config::new(admin, OnVirtualClusterFailure::default(), clusters)
         .map_err(|conflicts| DemoError::Conflict(conflicts[0].clone()))

@@ -4,12 +4,13 @@
 //! [`Proxy::startup`] is called on.
 
 mod builds;
+mod events;
 mod supervisor;
 mod wait;
 
 pub use self::wait::Lifetime;
 
-use self::{builds::Builds, supervisor::Supervisor};
+use self::{builds::Builds, events::Events, supervisor::Supervisor};
 use crate::{
     clock::Clock,
     config, load, lock,
@@ -32,9 +33,6 @@ use std::{
     sync::{Arc, Mutex, Weak},
 };
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-
-/// Events that a slow reader may fall behind before it misses some.
-const EVENTS_KEPT: usize = 1_024;
 
 /// How a proxy ended.
 pub type Ended = Result<(), machine::Failure>;
@@ -91,8 +89,7 @@ struct Shared<N: Net> {
     /// Taken by the supervisor when it starts.
     inbox: Mutex<Option<mpsc::UnboundedReceiver<Request>>>,
     ended: watch::Sender<Option<Ended>>,
-    events: broadcast::Sender<Event>,
-    last_event: Mutex<u64>,
+    events: Events,
     lifetime: Mutex<Weak<wait::Guard>>,
     admin_address: Mutex<Option<SocketAddr>>,
 }
@@ -105,6 +102,8 @@ enum Request {
     Reload(Trigger, Result<Box<Loaded>, Vec<String>>, oneshot::Sender<Result<ReloadReport, Refused>>),
     /// Nobody waits for the answer.
     Tell(Command),
+    /// Whether anybody is there.
+    Answer(oneshot::Sender<()>),
 }
 
 impl<N: Net> Proxy<N> {
@@ -123,8 +122,7 @@ impl<N: Net> Proxy<N> {
             requests,
             inbox: Mutex::new(Some(inbox)),
             ended: watch::Sender::new(None),
-            events: broadcast::Sender::new(EVENTS_KEPT),
-            last_event: Mutex::default(),
+            events: Events::new(),
             lifetime: Mutex::default(),
             admin_address: Mutex::default(),
         };
@@ -173,6 +171,13 @@ impl<N: Net> Proxy<N> {
             // An error means that the supervisor is gone: the proxy has stopped.
             let _ = self.shared.requests.send(Request::Tell(command));
         }
+    }
+
+    /// Waits until the supervisor answers; false where it is gone.
+    pub(crate) async fn is_alive(&self) -> bool {
+        let (answer, answered) = oneshot::channel();
+        self.send(Request::Answer(answer));
+        answered.await.is_ok()
     }
 
     /// Waits until the proxy has stopped, without being a reason for it to stop.
@@ -277,7 +282,7 @@ impl<N: Net> Proxy<N> {
         status.proxy.process_id = std::process::id();
         status.proxy.uptime_ms = now.as_micros() / 1_000;
         status.configuration.source.clone_from(&shared.source.name);
-        status.last_event_seq = *lock(&shared.last_event);
+        status.last_event_seq = shared.events.last();
         let builds = lock(&shared.builds);
         for cluster in &mut status.virtual_clusters {
             if let Some(build) = builds.shown(&cluster.name) {
@@ -292,6 +297,26 @@ impl<N: Net> Proxy<N> {
     /// Transitions and reloads as they happen.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.shared.events.subscribe()
+    }
+
+    /// Those after `seq` that are kept, and those that come from now on.
+    pub(crate) fn events_after(&self, seq: u64) -> (Vec<Event>, broadcast::Receiver<Event>) {
+        self.shared.events.after(seq)
+    }
+
+    /// [`Event::seq`] of the last one.
+    pub(crate) fn last_event(&self) -> u64 {
+        self.shared.events.last()
+    }
+
+    /// The time of day.
+    pub(crate) fn now_unix_ms(&self) -> u64 {
+        self.shared.clock.unix_ms()
+    }
+
+    /// The time of day at which the proxy was made, which no other process on this machine shares.
+    pub(crate) fn began_unix_ms(&self) -> u64 {
+        self.shared.clock.unix_ms_at(kroxy_core::time::Instant::ZERO)
     }
 
     /// Where the admin API listens, once it does.

@@ -2,7 +2,7 @@
 
 use super::{Request, Shared};
 use crate::{
-    admin,
+    admin::{self, Guard},
     cluster::ClusterShared,
     limits,
     listen::{self, Bound, Stage},
@@ -18,7 +18,7 @@ use kroxy_core::{
         tls::{Trust, UpstreamTls},
     },
     proxy::{Command, Input, Output, Refused, Reloaded, Trigger},
-    status::{ClusterState, ClusterTransition, Event, EventKind, ReloadOutcome, ReloadReport, WallClock},
+    status::{ClusterState, ClusterTransition, EventKind, ReloadOutcome, ReloadReport, WallClock},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
@@ -49,7 +49,6 @@ pub(super) struct Supervisor<N: Net> {
     metrics: BTreeMap<ClusterName, Arc<ClusterMetrics>>,
     /// Who waits for the reload that is running.
     reloading: Option<ReloadAnswer>,
-    next_event: u64,
 }
 
 type ReloadAnswer = oneshot::Sender<Result<ReloadReport, Refused>>;
@@ -78,7 +77,6 @@ impl<N: Net> Supervisor<N> {
             stop_admin: watch::Sender::new(false),
             metrics: BTreeMap::new(),
             reloading: None,
-            next_event: 1,
         }
     }
 
@@ -122,7 +120,15 @@ impl<N: Net> Supervisor<N> {
     }
 
     async fn start_admin(&mut self) {
-        let at = lock(&self.shared.machine).settings().config().admin().bind;
+        let admin = lock(&self.shared.machine).settings().config().admin().clone();
+        let guard = match Guard::new(&admin) {
+            Ok(guard) => guard,
+            Err(e) => return self.handle(Input::Fault(Reason::of(&e))),
+        };
+        let at = admin.bind;
+        if admin.is_exposed() {
+            warn!("the admin API on {at} has no TLS: the token that it asks for can be read on the way");
+        }
         match self.shared.net.bind(at).await {
             Ok(listener) => {
                 if let Ok(address) = listener.local_addr() {
@@ -133,9 +139,7 @@ impl<N: Net> Supervisor<N> {
                 let stop = self.stop_admin.subscribe();
                 let mut admin = JoinSet::new();
                 admin.spawn(async move {
-                    if let Err(e) = admin::serve(listener, proxy, stop).await {
-                        error!("the admin API has failed: {e}");
-                    }
+                    admin::serve(listener, proxy, guard, stop).await;
                 });
                 self.admin = Some(admin);
             }
@@ -154,6 +158,7 @@ impl<N: Net> Supervisor<N> {
                     info!("not done: {refused}");
                 }
             }
+            Request::Answer(answer) => drop(answer.send(())), // whoever asked may have gone
             Request::Command(command, answer) => {
                 let done = lock(&self.shared.machine).command(command, now, &mut out);
                 let _ = answer.send(done); // whoever asked may have gone
@@ -441,10 +446,7 @@ impl<N: Net> Supervisor<N> {
     }
 
     fn publish(&mut self, kind: EventKind) {
-        let event = Event { seq: self.next_event, at_unix_ms: self.shared.clock.unix_ms(), kind };
-        self.next_event += 1;
-        *lock(&self.shared.last_event) = event.seq;
-        let _ = self.shared.events.send(event); // an error means that nobody listens
+        self.shared.events.publish(self.shared.clock.unix_ms(), kind);
     }
 
     fn wall(&self) -> WallClock {

@@ -7,7 +7,7 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
     time::{Duration, Instant},
 };
@@ -53,6 +53,11 @@ impl Clusters {
         Self(names.iter().map(|name| (*name, free_port(), free_port())).collect())
     }
 
+    /// Where the clients of one of them begin.
+    pub(crate) fn bootstrap(&self, place: usize) -> String {
+        format!("127.0.0.1:{}", self.0[place].1)
+    }
+
     /// The configuration, with an upstream for all of them and more settings.
     pub(crate) fn with(&self, upstream: &str, more: &str) -> String {
         let clusters = self.0.iter().map(|(name, port, node)| {
@@ -71,6 +76,8 @@ impl Clusters {
 pub(crate) struct Kroxy {
     child: Child,
     log: Receiver<Value>,
+    /// What was heard of the log so far.
+    heard: String,
     admin: Option<String>,
 }
 
@@ -98,7 +105,7 @@ impl Kroxy {
                 }
             }
         });
-        Self { child, log, admin: None }
+        Self { child, log, heard: String::new(), admin: None }
     }
 
     /// Waits for a line of the log with these words.
@@ -107,6 +114,7 @@ impl Kroxy {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let line = self.log.recv_timeout(left).unwrap_or_else(|e| panic!("nothing about {words:?}: {e}"));
+            self.heard += &line.to_string();
             if let Some(address) = line["address"].as_str() {
                 self.admin = Some(address.to_owned());
             }
@@ -121,7 +129,17 @@ impl Kroxy {
         self.admin.as_deref().expect("it has said so before it started")
     }
 
-    pub(crate) fn pid(&self) -> String {
+    /// Asks it there from now on.
+    pub(crate) fn reach(&mut self, admin: &str) {
+        self.admin = Some(admin.to_owned());
+    }
+
+    /// What was heard of the log so far.
+    pub(crate) fn heard(&self) -> &str {
+        &self.heard
+    }
+
+    fn pid(&self) -> String {
         self.child.id().to_string()
     }
 
@@ -143,10 +161,12 @@ impl Kroxy {
     pub(crate) fn ended(&mut self) -> i32 {
         let deadline = Instant::now() + PATIENCE;
         // The log ends when the process does.
-        while let Ok(_) | Err(std::sync::mpsc::RecvTimeoutError::Timeout) =
-            self.log.recv_timeout(deadline.saturating_duration_since(Instant::now()))
-        {
-            assert!(Instant::now() < deadline, "it does not end");
+        loop {
+            match self.log.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.heard += &line.to_string(),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end"),
+            }
         }
         self.child.wait().expect("it is ours").code().expect("it was not killed")
     }

@@ -1,5 +1,6 @@
-//! The program itself, as an operator has it: its commands, its signals, its files and its admin API.
+//! The program itself, as an operator has it: its commands, its signals, its files, its admin API, and its service manager.
 
+mod access;
 mod agreement;
 #[path = "../support/certificates.rs"]
 #[expect(dead_code, reason = "the stories of TLS need more of it")]
@@ -7,7 +8,11 @@ mod certificates;
 mod client;
 #[path = "../clusters/mod.rs"]
 mod clusters;
+mod embedded;
+mod events;
+mod exit;
 mod kroxy;
 #[path = "../ports/mod.rs"]
 mod ports;
 mod reload;
+mod systemd;

@@ -172,7 +172,7 @@ impl ProxyHost {
                 self.note(format_args!("reload {}", report.outcome));
                 lock(&self.seen).marks.insert(format!("reload {}", report.outcome));
             }
-            EventKind::Disconnects { .. } | EventKind::Log { .. } | EventKind::Unknown => {}
+            EventKind::Disconnects { .. } | EventKind::Log { .. } | EventKind::Missed { .. } | EventKind::Unknown => {}
         }
     }
 

@@ -1,88 +1,42 @@
-//! The admin listener: health, metrics and status over HTTP.
-//!
-//! Loopback unless configured.
+//! Every path of the admin API and what answers there. docs/openapi.json describes them; a test compares.
 
-use crate::{
-    config,
-    net::{self, Net},
-    proxy::Proxy,
-};
+use super::{Api, events::events};
+use crate::{config, limits::ADMIN_BODY_TIMEOUT, net::Net, proxy::Proxy};
 use axum::{
-    Json, Router,
-    body::Bytes,
-    extract::{DefaultBodyLimit, Path, Query, State},
-    http::{StatusCode, header},
-    response::{
-        IntoResponse, Response,
-        sse::{self, Sse},
-    },
-    routing::{get, post},
+    Json,
+    body::{Body, HttpBody, to_bytes},
+    extract::{FromRequestParts, Path, Query, State},
+    http::{StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+    routing::{MethodRouter, get, post},
 };
-use futures_util::stream;
 use kroxy_core::{
     config::ClusterName,
     proxy::{Refused, Trigger},
     reload::Loaded,
     status::{ClusterState, ProxyState, ReloadOutcome, Status},
 };
-use serde::{Deserialize, Serialize};
-use std::{convert::Infallible, fmt::Display, io, net::SocketAddr, time::Duration};
-use tokio::sync::{broadcast::error::RecvError, watch};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::fmt::Display;
+use tokio::time::timeout;
 
-/// How long the acceptor waits after a failure that concerns the whole process.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const OPENAPI: &str = include_str!("../../../docs/openapi.json");
 
-/// Serves until `stop` turns true.
-pub(crate) async fn serve<N: Net>(
-    listener: N::Listener,
-    proxy: Proxy<N>,
-    mut stop: watch::Receiver<bool>,
-) -> io::Result<()> {
-    let routes = Router::new()
-        .route("/livez", get(async || "ok\n"))
-        .route("/readyz", get(readyz::<N>))
-        .route("/metrics", get(metrics::<N>))
-        .route("/api/v1/status", get(status::<N>))
-        .route("/api/v1/events", get(events::<N>))
-        .route("/api/v1/clusters/{name}/drain", post(drain::<N>))
-        .route("/api/v1/clusters/{name}/retry", post(retry::<N>))
-        .route("/api/v1/reload", post(reload::<N>))
-        .route("/api/v1/plan", post(plan::<N>).layer(DefaultBodyLimit::max(config::FILE_MAX)))
-        .route("/api/v1/shutdown", post(shutdown::<N>))
-        .with_state(proxy);
-    axum::serve(Accepting(listener), routes)
-        .with_graceful_shutdown(async move {
-            let _ = stop.wait_for(|stop| *stop).await; // an error means that whoever could stop us is gone
-        })
-        .await
-}
-
-/// Lets axum accept from whatever network kroxy runs on.
-struct Accepting<L>(L);
-
-impl<L> axum::serve::Listener for Accepting<L>
-where
-    L: net::Listener,
-    L::Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    type Io = L::Stream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        loop {
-            match self.0.accept().await {
-                Ok(accepted) => return accepted,
-                Err(e) => {
-                    tracing::warn!("the admin listener cannot accept a connection: {e}");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.0.local_addr()
-    }
+/// Method, path and answer of everything that is served.
+pub(super) fn all<N: Net>() -> [(&'static str, &'static str, MethodRouter<Api<N>>); 11] {
+    [
+        ("get", "/livez", get(async || "ok\n")),
+        ("get", "/readyz", get(readyz::<N>)),
+        ("get", "/metrics", get(metrics::<N>)),
+        ("get", "/api/v1/openapi.json", get(async || ([(header::CONTENT_TYPE, "application/json")], OPENAPI))),
+        ("get", "/api/v1/status", get(status::<N>)),
+        ("get", "/api/v1/events", get(events::<N>)),
+        ("post", "/api/v1/clusters/{name}/drain", post(drain::<N>)),
+        ("post", "/api/v1/clusters/{name}/retry", post(retry::<N>)),
+        ("post", "/api/v1/reload", post(reload::<N>)),
+        ("post", "/api/v1/plan", post(plan::<N>)),
+        ("post", "/api/v1/shutdown", post(shutdown::<N>)),
+    ]
 }
 
 async fn status<N: Net>(State(proxy): State<Proxy<N>>) -> Json<Status> {
@@ -91,22 +45,6 @@ async fn status<N: Net>(State(proxy): State<Proxy<N>>) -> Json<Status> {
 
 async fn metrics<N: Net>(State(proxy): State<Proxy<N>>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], proxy.metrics().text(&proxy.status())).into_response()
-}
-
-/// Every event as it happens, from now on. A reader that falls behind is told how many it has missed.
-async fn events<N: Net>(State(proxy): State<Proxy<N>>) -> impl IntoResponse {
-    let events = stream::unfold(proxy.events(), |mut events| async {
-        let event = match events.recv().await {
-            Ok(event) => sse::Event::default()
-                .id(event.seq.to_string())
-                .json_data(&event)
-                .unwrap_or_else(|_| sse::Event::default().comment("an event that cannot be shown")),
-            Err(RecvError::Lagged(missed)) => sse::Event::default().comment(format!("{missed} events missed")),
-            Err(RecvError::Closed) => return None,
-        };
-        Some((Ok::<_, Infallible>(event), events))
-    });
-    Sse::new(events).keep_alive(sse::KeepAlive::default())
 }
 
 async fn drain<N: Net>(State(proxy): State<Proxy<N>>, Path(name): Path<String>) -> Response {
@@ -132,7 +70,7 @@ struct Reload {
 }
 
 /// Reads the configuration file again and puts it in force; answers once that is over.
-async fn reload<N: Net>(State(proxy): State<Proxy<N>>, Query(asked): Query<Reload>) -> Response {
+async fn reload<N: Net>(State(proxy): State<Proxy<N>>, Asked(asked): Asked<Reload>) -> Response {
     if asked.dry_run {
         return planned(&proxy, proxy.read_again());
     }
@@ -161,8 +99,19 @@ fn unnamed() -> String {
 }
 
 /// What a reload would do if the file in force held this. Nothing is written or changed.
-async fn plan<N: Net>(State(proxy): State<Proxy<N>>, Query(asked): Query<ToPlan>, body: Bytes) -> Response {
-    planned(&proxy, proxy.read_instead(&asked.name, &body))
+async fn plan<N: Net>(State(proxy): State<Proxy<N>>, Asked(asked): Asked<ToPlan>, body: Body) -> Response {
+    let too_large = || {
+        let why = format!("a configuration has no more than {} bytes", config::FILE_MAX);
+        refusal(StatusCode::PAYLOAD_TOO_LARGE, &why)
+    };
+    if body.size_hint().lower() > config::FILE_MAX as u64 {
+        return too_large(); // which need not come first
+    }
+    match timeout(ADMIN_BODY_TIMEOUT, to_bytes(body, config::FILE_MAX)).await {
+        Ok(Ok(contents)) => planned(&proxy, proxy.read_instead(&asked.name, &contents)),
+        Ok(Err(_)) => too_large(),
+        Err(_) => refusal(StatusCode::REQUEST_TIMEOUT, &"the configuration has not come in time"),
+    }
 }
 
 fn planned<N: Net>(proxy: &Proxy<N>, wanted: Result<Loaded, String>) -> Response {
@@ -193,6 +142,18 @@ struct Refusal {
     error: String,
 }
 
+/// What stands in the query of a question. What makes no sense there is refused in words.
+struct Asked<T>(T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        let query = Query::try_from_uri(&parts.uri);
+        query.map(|Query(asked)| Self(asked)).map_err(|e| refusal(StatusCode::BAD_REQUEST, &e.body_text()))
+    }
+}
+
 fn answer(done: Result<impl IntoResponse, Refused>) -> Response {
     match done {
         Ok(done) => done.into_response(),
@@ -204,7 +165,7 @@ fn answer(done: Result<impl IntoResponse, Refused>) -> Response {
     }
 }
 
-fn refusal(status: StatusCode, why: &impl Display) -> Response {
+pub(super) fn refusal(status: StatusCode, why: &impl Display) -> Response {
     (status, Json(Refusal { error: why.to_string() })).into_response()
 }
 
@@ -226,7 +187,7 @@ enum Require {
 }
 
 /// Says what is missing, one line each.
-async fn readyz<N: Net>(State(proxy): State<Proxy<N>>, Query(ready): Query<Ready>) -> Response {
+async fn readyz<N: Net>(State(proxy): State<Proxy<N>>, Asked(ready): Asked<Ready>) -> Response {
     let status = proxy.status();
     let mut missing = Vec::new();
     if status.proxy.state != ProxyState::Started {
@@ -238,7 +199,7 @@ async fn readyz<N: Net>(State(proxy): State<Proxy<N>>, Query(ready): Query<Ready
         (Some(name), _) => match clusters.iter().find(|c| c.name.eq_ignore_ascii_case(name)) {
             Some(cluster) if serving(cluster.state) => {}
             Some(cluster) => missing.push(not_serving(&cluster.name, cluster.state)),
-            None => return (StatusCode::NOT_FOUND, format!("no virtual cluster {name:?}\n")).into_response(),
+            None => return refusal(StatusCode::NOT_FOUND, &format!("there is no virtual cluster {name:?}")),
         },
         (None, Require::Any) if clusters.iter().any(|c| serving(c.state)) => {}
         (None, Require::Any) => missing.push("no virtual cluster is serving".to_owned()),
