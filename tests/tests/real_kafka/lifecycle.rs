@@ -35,32 +35,25 @@ fn no_application_notices_drains_and_restarts() {
     let mut proxy = Proxy::start(&turn, story, &cluster, Listener::Plaintext);
     let at = proxy.bootstrap().to_owned();
     let mut quiet = QuietGroups::start(&cluster, story, &at);
-    let mut applications = Applications::start(&cluster, story, &at, 28);
     quiet.wait_until_parked();
-
+    // The same brokers in another order: connections that exist were made with the old list.
+    let mut configured = Configuration::new(&["orders"], &brokers);
     if turn.mode == Mode::Proxied {
-        // The same brokers in another order: connections that exist were made with the old list.
-        let mut configured = Configuration::new(&["orders"], &brokers);
+        reload_with_drain(&proxy, &mut configured, "of nothing but long polls of 30 s");
+        quiet.wait_until_parked();
+    }
+    let mut applications = Applications::start(&cluster, story, &at, 28);
+    if turn.mode == Mode::Proxied {
         for _ in 0..2 {
             applications.rest();
-            let order: Vec<_> = configured.clusters[0].upstream.split(',').collect();
-            configured.clusters[0].upstream = [&order[1..], &order[..1]].concat().join(",");
-            let cut_short = own_fetches();
-            let report = proxy.reload(&configured).json();
-            say(&format!("{story}: a reload with a drain: {} ms", report["duration_ms"]));
-            assert_eq!(report["outcome"], "applied", "{report}");
-            assert_eq!(report["virtual_clusters"][0]["action"], "drain", "{report}");
-            assert!(own_fetches() >= cut_short + 3.0, "no long poll was there to be cut short");
+            reload_with_drain(&proxy, &mut configured, "of long polls of 30 s and producers");
             quiet.wait_until_parked();
         }
-        let drains = admin::metric("kroxy_drain_duration_seconds_sum", &[]) / 2.0;
-        say(&format!("{story}: a drain with long polls of 30 s parked lasts {:.0} ms", drains * 1e3));
         assert_eq!(
             admin::metric("kroxy_drain_connections_total", &[("outcome", "timeout")]),
             0.0,
             "connections were cut"
         );
-        assert!(admin::metric("kroxy_drain_connections_total", &[("outcome", "quiet")]) > 10.0, "nobody was connected");
     }
     for _ in 0..2 {
         applications.rest();
@@ -72,6 +65,19 @@ fn no_application_notices_drains_and_restarts() {
     applications.demand();
     quiet.demand_records(&cluster);
     assert!(!proxy.log().contains("panicked"), "{}", proxy.log());
+}
+
+/// Changes something that takes a drain; long polls are there to be cut short.
+fn reload_with_drain(proxy: &Proxy, configured: &mut Configuration, of: &str) {
+    let servers = &mut configured.clusters[0].upstream;
+    let (first, rest) = servers.split_once(',').expect("several brokers");
+    *servers = format!("{rest},{first}");
+    let cut_short = own_fetches();
+    let report = proxy.reload(configured).json();
+    say(&format!("drains: a drain {of} takes {} ms", report["duration_ms"]));
+    assert_eq!(report["outcome"], "applied", "{report}");
+    assert_eq!(report["virtual_clusters"][0]["action"], "drain", "{report}");
+    assert!(own_fetches() >= cut_short + 3.0, "no long poll was there to be cut short");
 }
 
 /// Fetch requests that kroxy has answered itself.
