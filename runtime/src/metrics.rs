@@ -41,6 +41,10 @@ const CLUSTER_STATES: [ClusterState; 5] = [
     ClusterState::Stopped,
 ];
 
+/// Likewise.
+const PROXY_STATES: [ProxyState; 5] =
+    [ProxyState::New, ProxyState::Starting, ProxyState::Started, ProxyState::Stopping, ProxyState::Stopped];
+
 fn histogram(name: &str, help: &str, buckets: Vec<f64>) -> HistogramOpts {
     HistogramOpts::new(name, help).buckets(buckets)
 }
@@ -244,8 +248,6 @@ impl Metrics {
     }
 
     pub(crate) fn proxy_transition(&self, transition: &proxy::Transition) {
-        self.proxy_state.with_label_values(&[transition.from.name()]).set(0);
-        self.proxy_state.with_label_values(&[transition.to.name()]).set(1);
         if transition.to == ProxyState::Started {
             self.startup_duration.set(transition.lasted.as_secs_f64());
         }
@@ -256,11 +258,21 @@ impl Metrics {
             let is = i64::from(state == transition.to);
             self.cluster_state.with_label_values(&[name, state.name()]).set(is);
         }
+        if transition.to == ClusterState::Stopped {
+            self.forget_states(name);
+        }
         if let Some(from) = transition.from {
             self.cluster_state_duration
                 .with_label_values(&[name, from.name()])
                 .observe(transition.lasted.as_secs_f64());
             self.cluster_transitions.with_label_values(&[name, from.name(), transition.to.name()]).inc();
+        }
+    }
+
+    /// A virtual cluster that is gone is in no state: what it once counted stays.
+    fn forget_states(&self, name: &str) {
+        for state in CLUSTER_STATES {
+            let _ = self.cluster_state.remove_label_values(&[name, state.name()]); // there, unless it never was
         }
     }
 
@@ -280,8 +292,12 @@ impl Metrics {
 
     /// The text that Prometheus scrapes.
     pub fn text(&self, status: &Status) -> String {
+        for state in PROXY_STATES {
+            self.proxy_state.with_label_values(&[state.name()]).set(i64::from(state == status.proxy.state));
+        }
         self.upstream_servers.reset(); // a cluster that is gone has none
         self.not_after.reset(); // likewise
+        self.cluster_since.reset(); // likewise
         for cluster in &status.virtual_clusters {
             for (state, reachable) in [("reachable", Some(true)), ("unreachable", Some(false)), ("untried", None)] {
                 let servers = cluster.upstream.nodes.iter().filter(|node| node.reachable == reachable).count();
@@ -426,7 +442,7 @@ mod tests {
         cluster::Reason,
         relay::Asked,
         reload::Digest,
-        status::{ClusterStatus, DrainReason, ReloadOutcome},
+        status::{ClusterStatus, DrainReason, ProxyStatus, ReloadOutcome},
         time::Instant,
     };
     use std::{fmt::Write, path::Path, time::Duration};
@@ -480,7 +496,8 @@ mod tests {
         });
         let certificates = vec![CertificateStatus::default()];
         let shown = ClusterStatus { name: "orders".to_owned(), certificates, ..ClusterStatus::default() };
-        (metrics, Status { virtual_clusters: vec![shown], ..Status::default() })
+        let proxy = ProxyStatus { state: ProxyState::Started, ..ProxyStatus::default() };
+        (metrics, Status { proxy, virtual_clusters: vec![shown], ..Status::default() })
     }
 
     #[test]
@@ -531,5 +548,20 @@ mod tests {
         assert_eq!(lines.len(), CLUSTER_STATES.len(), "{lines:?}");
         let ones: Vec<_> = lines.iter().filter(|l| l.ends_with(" 1")).collect();
         assert!(ones.len() == 1 && ones[0].contains("serving"), "{ones:?}");
+    }
+
+    #[test]
+    fn each_state_of_the_proxy_has_a_line_and_a_cluster_that_is_gone_has_none() {
+        let (metrics, status) = used();
+        let (from, at, lasted) = (Some(ClusterState::Draining), Instant::ZERO, Duration::ZERO);
+        metrics.cluster_transition(
+            "orders",
+            &cluster::Transition { from, to: ClusterState::Stopped, why: None, cause: Reason::new("test"), at, lasted },
+        );
+        let text = metrics.text(&Status { virtual_clusters: Vec::new(), ..status });
+        let states: Vec<_> = text.lines().filter(|l| l.starts_with("kroxy_proxy_state{")).collect();
+        assert_eq!(states.len(), PROXY_STATES.len(), "{states:?}");
+        assert!(states.contains(&r#"kroxy_proxy_state{state="started"} 1"#), "{states:?}");
+        assert!(!text.contains("kroxy_virtual_cluster_state{"), "{text}");
     }
 }
