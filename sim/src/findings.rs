@@ -21,6 +21,8 @@ pub enum Checker {
     Transactions,
     /// Topics are there or not, and configured, as operators were told.
     Topics,
+    /// What the admin API says over HTTP can be read and agrees with itself.
+    Admin,
     /// An answer fits the next request of its connection, and says what a broker has said.
     Answers,
     /// No client is told an upstream address.
@@ -44,6 +46,7 @@ impl Checker {
             Self::Consumers => "consumers",
             Self::Transactions => "transactions",
             Self::Topics => "topics",
+            Self::Admin => "admin",
             Self::Answers => "answers",
             Self::Addresses => "addresses",
             Self::States => "states",

@@ -38,10 +38,26 @@ pub struct NotDeterministic;
 /// # Errors
 /// Without `--cfg tokio_unstable` nothing of what they say could be relied on.
 pub const fn may_run() -> Result<(), NotDeterministic> {
-    if cfg!(tokio_unstable) { Ok(()) } else { Err(NotDeterministic) }
+    may_run_with(cfg!(tokio_unstable))
+}
+
+const fn may_run_with(tokio_unstable: bool) -> Result<(), NotDeterministic> {
+    if tokio_unstable { Ok(()) } else { Err(NotDeterministic) }
 }
 
 /// Locks what a panic leaves whole, because every change under the lock is one call.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn simulations_are_refused_where_a_seed_would_not_repeat_itself() {
+        let refused = may_run_with(false).expect_err("without tokio_unstable nothing can be relied on");
+        assert!(refused.to_string().contains("--cfg tokio_unstable"), "{refused}");
+        assert_eq!(may_run_with(true), Ok(()));
+    }
 }

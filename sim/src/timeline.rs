@@ -1,6 +1,7 @@
 //! A plan as what is to be done at which moment.
 
 use crate::{
+    clients::admin::Demand,
     hosts::{brokers, proxy},
     limits,
     plan::{Change, Fault, Link, Plan, Rude, Way, Wrong},
@@ -34,6 +35,8 @@ pub(crate) enum Action {
     /// `None` is what it was.
     Latency(Link, Option<u64>),
     Rude(u8, Rude),
+    /// What an operator asks over HTTP.
+    Demand(Demand),
     Proxy(proxy::Order),
     Crash,
     Revive,
@@ -59,7 +62,7 @@ pub(crate) fn of(plan: &Plan) -> Timeline {
 
 fn actions(fault: &Fault) -> Vec<(u64, Action)> {
     use Action::{Brokers, Crash, Hang, Hold, Latency, Lose, Partition, PartitionOneWay, Power, Proxy, Revive, Spoil};
-    use proxy::Order::{Drain, Reload, Retry, Shutdown, Squat, Start};
+    use proxy::Order::{Reload, Shutdown, Squat, Start};
     match *fault {
         Fault::BrokerBounce { cluster, node, down_ms } => vec![
             (0, Brokers(cluster, brokers::Order::Stop(node))),
@@ -102,7 +105,7 @@ fn actions(fault: &Fault) -> Vec<(u64, Action)> {
         }
         Fault::Reload { change } => vec![(0, Proxy(Reload(change)))],
         Fault::Drain { cluster, retry_after_ms } => {
-            vec![(0, Proxy(Drain(cluster))), (retry_after_ms, Proxy(Retry(cluster)))]
+            vec![(0, Action::Demand(Demand::Drain(cluster))), (retry_after_ms, Action::Demand(Demand::Retry(cluster)))]
         }
         Fault::PortTaken { cluster, for_ms } => {
             let port = topology::bootstrap_port(cluster);

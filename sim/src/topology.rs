@@ -22,6 +22,10 @@ pub(crate) const PAYMENTS: &str = "payments";
 pub(crate) const GROUP: &str = "billing";
 /// The port of the admin API.
 pub(crate) const ADMIN: u16 = 9_190;
+/// The port under which it is reached from elsewhere.
+pub(crate) const TUNNEL: u16 = 9_191;
+/// A host's own address.
+pub(crate) const LOOPBACK: &str = "127.0.0.1";
 /// A port that somebody else holds on the proxy's host.
 pub(crate) const TAKEN: u16 = 9_999;
 /// The first node's port on the brokers' host.
@@ -61,7 +65,7 @@ pub(crate) fn bootstrap_port(cluster: u8) -> u16 {
 pub(crate) fn configuration(clusters: u8, nodes: u8, change: Option<Change>) -> String {
     let mut text = format!(
         "(
-    admin: (bind: \"127.0.0.1:{ADMIN}\"),
+    admin: (bind: \"{LOOPBACK}:{ADMIN}\"),
     on_virtual_cluster_failure: (serve: Remaining, retry: (max_retries: Forever, initial_backoff: \"200ms\", max_backoff: \"2s\")),
     virtual_clusters: [\n"
     );

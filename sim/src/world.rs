@@ -8,13 +8,13 @@
 
 use crate::{
     NotDeterministic, check,
-    clients::{self, Clients, Phase},
+    clients::{self, Clients, Phase, admin::Demand},
     findings::{Checker, Finding, Findings},
     history::History,
     hosts::{
         Surroundings,
         brokers::{self, Brokers, Truth},
-        proxy::{self, ProxyHost, Seen},
+        proxy::{self, File, ProxyHost, Seen},
     },
     journal::Journal,
     limits, lock,
@@ -44,6 +44,7 @@ struct World<'a> {
     brokers: Vec<Brokers>,
     proxy: ProxyHost,
     rude: Mailbox<(u8, Rude)>,
+    demands: Mailbox<Demand>,
     phase: watch::Sender<Phase>,
     history: History,
     around: Surroundings,
@@ -129,20 +130,22 @@ impl<'a> World<'a> {
             nodes: plan.nodes,
             orders: Mailbox::default(),
             seen: seen.clone(),
-            file: Arc::new(Mutex::new(topology::configuration(plan.clusters, plan.nodes, None))),
+            file: Arc::new(Mutex::new(File::new(topology::configuration(plan.clusters, plan.nodes, None)))),
             around: around.clone(),
         };
         around.wires.name(topology::ADVERTISED, topology::PROXY);
+        around.wires.name(topology::LOOPBACK, topology::LOOPBACK);
         let software = proxy.clone();
         sim.host(topology::PROXY, move || software.clone().run());
         let (phase, phases) = watch::channel(Phase::Faults);
-        let rude = Mailbox::default();
+        let (rude, demands) = (Mailbox::default(), Mailbox::default());
         let clients = Clients {
             clusters: plan.clusters,
             partitions: plan.partitions,
             load: plan.load,
             phase: phases,
             rude: rude.clone(),
+            demands: demands.clone(),
             history: history.clone(),
             around: around.clone(),
         };
@@ -153,6 +156,7 @@ impl<'a> World<'a> {
             brokers: all,
             proxy,
             rude,
+            demands,
             phase,
             history: history.clone(),
             around: around.clone(),
@@ -261,6 +265,7 @@ impl<'a> World<'a> {
                 self.sim.set_link_latency(a, b, Duration::from_millis(ms));
             }
             Action::Rude(cluster, how) => self.rude.send((*cluster, *how)),
+            Action::Demand(demand) => self.demands.send(demand.clone()),
             Action::Proxy(order) => self.proxy.orders.send(order.clone()),
             Action::Crash => self.crash(),
             Action::Revive => self.revive(),

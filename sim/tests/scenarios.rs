@@ -375,3 +375,27 @@ fn a_cluster_that_cannot_start_does_so_as_soon_as_it_can() {
     assert!(failures > 0, "{:?}", report.states_of(0));
     assert_eq!(report.states_of(0)[report.states_of(0).len() - 3..], [Serving, Draining, Stopped]);
 }
+
+#[test]
+fn a_storm_of_2000_connections_is_served_and_slows_nobody_for_long() {
+    let mut plan = Plan::quiet(44).with([(1_000, Fault::Client { cluster: 0, rude: Rude::Storm })]);
+    plan.heal_at_ms = 12_000;
+    plan.load = Load { acks_one: 2, ..NOBODY };
+    let report = play(&plan);
+    // Each connection has four ends, two of them at the proxy.
+    assert!(report.streams > 4 * 2_000, "{report}");
+    let longest = report.slowest.values().map(|(longest, _)| *longest).max().expect("two producers");
+    assert!(longest < Duration::from_millis(500), "{longest:?}");
+}
+
+#[test]
+fn an_operator_drains_and_retries_over_http_and_every_refusal_says_why() {
+    let drain = |at| (at, Fault::Drain { cluster: 0, retry_after_ms: 700 });
+    // The second drain comes while the first one lasts, the last one while the proxy is away.
+    let faults = [drain(1_000), drain(1_010), drain(3_000), drain(4_480)];
+    let mut plan = Plan::quiet(45).with(faults).with([(4_500, Fault::ProxyRestart { down_ms: 300 })]);
+    plan.heal_at_ms = 8_000;
+    let report = play(&plan);
+    let drained = report.states_of(0).iter().filter(|state| **state == Draining).count();
+    assert!(drained >= 3, "{:?}", report.states_of(0));
+}

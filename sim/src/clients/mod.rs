@@ -1,5 +1,6 @@
 //! The clients' host: producers, consumers, and clients that misbehave, all as tasks.
 
+pub(crate) mod admin;
 mod committed;
 mod consumer;
 mod idempotent;
@@ -49,6 +50,7 @@ pub(crate) struct Clients {
     pub(crate) load: Load,
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) rude: Mailbox<(u8, Rude)>,
+    pub(crate) demands: Mailbox<admin::Demand>,
     pub(crate) history: History,
     pub(crate) around: Surroundings,
 }
@@ -73,6 +75,14 @@ impl Clients {
     pub(crate) async fn run(self) -> turmoil::Result {
         let mut dice = Dice::new(self.around.seed);
         let mut tasks = JoinSet::new();
+        let mut operator = |kind: &str| {
+            let mut client = self.client(0, format!("admin-consumer-{kind}"), &mut dice);
+            client.net = SimNet::new(topology::CLIENTS, Role::Operator, &self.around.wires);
+            client
+        };
+        tasks.spawn(admin::watch(operator("watch")));
+        tasks.spawn(admin::listen(operator("events")));
+        tasks.spawn(admin::steer(operator("steer"), self.demands.clone()));
         for cluster in 0..self.clusters {
             let mut client =
                 |kind: &str, number: u8| self.client(cluster, format!("c{cluster}-{kind}-{number}"), &mut dice);

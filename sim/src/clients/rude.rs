@@ -14,6 +14,8 @@ use tokio::{
 const STAY: Duration = Duration::from_secs(4);
 /// How often a deaf client asks.
 const QUESTIONS: i32 = 400;
+/// Connections of a storm.
+const STORM: usize = 2_000;
 /// The pause between two bytes.
 const DRIBBLE: Duration = Duration::from_millis(10);
 
@@ -23,7 +25,25 @@ pub(super) async fn run(how: Rude, net: SimNet, to: HostPort, seed: u64) {
     let _ = timeout(STAY * 2, misbehave(how, net, to, Dice::new(seed))).await;
 }
 
+/// Connects again and again without a pause; then all stay, and leave together.
+async fn storm(net: &SimNet, to: &HostPort) -> io::Result<()> {
+    let mut streams = Vec::new();
+    let request = kafka::frame("storm", kafka::METADATA, 1, &kafka::metadata(topology::READINGS))?;
+    for _ in 0..STORM {
+        let mut stream = net.connect(to).await?;
+        stream.write_all(&request).await?;
+        streams.push(stream);
+    }
+    for stream in &mut streams {
+        stream.read_i32().await?;
+    }
+    Ok(())
+}
+
 async fn misbehave(how: Rude, net: SimNet, to: HostPort, mut dice: Dice) -> io::Result<()> {
+    if how == Rude::Storm {
+        return storm(&net, &to).await;
+    }
     let mut stream = net.connect(&to).await?;
     let question = |n| kafka::frame("rude", kafka::METADATA, n, &kafka::metadata(topology::READINGS));
     match how {
@@ -69,6 +89,7 @@ async fn misbehave(how: Rude, net: SimNet, to: HostPort, mut dice: Dice) -> io::
             let both = async { tokio::join!(ask, tokio::io::copy(&mut answers, &mut nowhere)) };
             let _ = timeout(STAY, both).await; // however far it comes
         }
+        Rude::Storm => unreachable!("a storm has connections of its own"),
         Rude::Impatient => stream.write_all(&question(1)?).await?,
     }
     Ok(())

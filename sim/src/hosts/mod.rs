@@ -2,6 +2,7 @@
 
 pub(crate) mod brokers;
 pub(crate) mod proxy;
+mod tunnel;
 
 use crate::{findings::Findings, journal::Journal, limits, net::Wires};
 use runtime::clock::Clock;

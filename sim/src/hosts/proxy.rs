@@ -1,6 +1,6 @@
 //! The proxy's host: the proxy of `kroxy serve`, one life after the other.
 
-use super::Surroundings;
+use super::{Surroundings, tunnel};
 use crate::{
     findings::Checker,
     limits, lock,
@@ -38,7 +38,6 @@ pub(crate) enum Order {
     /// Starts it again, unless it runs.
     Start,
     Shutdown,
-    Drain(u8),
     Retry(u8),
     Reload(Change),
     /// Somebody else takes a port of this host, or gives it back.
@@ -65,6 +64,25 @@ pub(crate) struct Seen {
     pub(crate) marks: BTreeSet<String>,
 }
 
+/// The configuration file.
+#[derive(Clone, Debug)]
+pub(crate) struct File {
+    /// What it holds.
+    pub(crate) text: String,
+    /// What its owner puts back when something goes wrong: the last text that came into force.
+    pub(crate) good: String,
+}
+
+impl File {
+    pub(crate) fn new(text: String) -> Self {
+        Self { good: text.clone(), text }
+    }
+
+    fn put_back(&mut self) {
+        self.text.clone_from(&self.good);
+    }
+}
+
 /// The proxy, as the world sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct ProxyHost {
@@ -72,8 +90,7 @@ pub(crate) struct ProxyHost {
     pub(crate) nodes: u8,
     pub(crate) orders: Mailbox<Order>,
     pub(crate) seen: Arc<Mutex<Seen>>,
-    /// What the configuration file holds.
-    pub(crate) file: Arc<Mutex<String>>,
+    pub(crate) file: Arc<Mutex<File>>,
     pub(crate) around: Surroundings,
 }
 
@@ -82,6 +99,8 @@ impl ProxyHost {
     pub(crate) async fn run(self) -> turmoil::Result {
         let net = SimNet::new(topology::PROXY, Role::Proxy, &self.around.wires);
         let mut squatters = Squatters::new();
+        let mut aside = JoinSet::new();
+        aside.spawn(tunnel::run(self.around.wires.clone()));
         loop {
             let later = self.live(&net, &mut squatters).await?;
             self.orders.put_first(later);
@@ -90,7 +109,7 @@ impl ProxyHost {
                     Order::Start => break,
                     Order::Squat { port, on } => self.squat(&net, &mut squatters, port, on).await,
                     // Nobody is there to be asked.
-                    order @ (Order::Shutdown | Order::Drain(_) | Order::Retry(_) | Order::Reload(_)) => {
+                    order @ (Order::Shutdown | Order::Retry(_) | Order::Reload(_)) => {
                         self.note(format_args!("not running: {order:?}"));
                     }
                 }
@@ -100,8 +119,11 @@ impl ProxyHost {
 
     /// From start to stop. Returns the orders that have to wait for the end.
     async fn live(&self, net: &SimNet, squatters: &mut Squatters) -> turmoil::Result<VecDeque<Order>> {
+        // It may have died while it was given something that does not work.
+        lock(&self.file).put_back();
         let file = self.file.clone();
-        let source = Source { name: Some("sim.ron".to_owned()), read: Box::new(move || topology::read(&lock(&file))) };
+        let read = Box::new(move || topology::read(&lock(&file).text));
+        let source = Source { name: Some("sim.ron".to_owned()), read };
         let loaded = (source.read)()?;
         let proxy = Proxy::new(loaded, source, net.clone(), self.around.clock(), self.around.seed);
         let mut events = proxy.events();
@@ -126,7 +148,6 @@ impl ProxyHost {
                         proxy.shutdown("the plan says so");
                     }
                     Order::Squat { port, on } => self.squat(net, squatters, port, on).await,
-                    Order::Drain(cluster) => { asked.spawn(self.clone().drain(proxy.clone(), cluster)); }
                     Order::Retry(cluster) => { asked.spawn(self.clone().retry(proxy.clone(), cluster)); }
                     Order::Reload(change) => { asked.spawn(self.clone().reload(proxy.clone(), change)); }
                 },
@@ -194,12 +215,6 @@ impl ProxyHost {
         }
     }
 
-    async fn drain(self, proxy: Proxy<SimNet>, cluster: u8) {
-        let name = topology::cluster_name(cluster);
-        let done = proxy.drain(name.parse().expect("a name")).await;
-        self.note(format_args!("drain {name}: {done:?}"));
-    }
-
     async fn retry(self, proxy: Proxy<SimNet>, cluster: u8) {
         let name = topology::cluster_name(cluster);
         let done = proxy.retry(name.parse().expect("a name")).await;
@@ -214,7 +229,7 @@ impl ProxyHost {
                 topology::configuration(self.clusters, self.nodes, Some(change))
             }
         };
-        let before = std::mem::replace(&mut *lock(&self.file), new);
+        lock(&self.file).text.clone_from(&new);
         let outcome = match proxy.read_again() {
             Err(_) => ReloadOutcome::Rejected,
             Ok(loaded) => match proxy.reload(Trigger::Api, loaded).await {
@@ -226,8 +241,13 @@ impl ProxyHost {
             },
         };
         self.note(format_args!("reload {change:?}: {outcome}"));
-        if !matches!(outcome, ReloadOutcome::Applied | ReloadOutcome::Unchanged) {
-            *lock(&self.file) = before;
+        match outcome {
+            ReloadOutcome::Applied | ReloadOutcome::Unchanged => lock(&self.file).good = new,
+            ReloadOutcome::Partial
+            | ReloadOutcome::Failed
+            | ReloadOutcome::Rejected
+            | ReloadOutcome::Busy
+            | ReloadOutcome::Unknown => lock(&self.file).put_back(),
         }
         lock(&self.seen).reloads.push((change, outcome));
     }

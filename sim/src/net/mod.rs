@@ -26,6 +26,8 @@ pub(crate) enum Role {
     Client,
     /// A client that does not: no upstream address may appear.
     Rude,
+    /// An operator of the proxy, who speaks HTTP and may know everything.
+    Operator,
 }
 
 /// The network as one host sees it.

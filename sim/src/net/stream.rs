@@ -76,7 +76,7 @@ impl SimStream {
     ) -> Self {
         let (number, seed) = wires.opened(&host);
         let (watch, speech) = match role {
-            Role::Proxy => (None, None),
+            Role::Proxy | Role::Operator => (None, None),
             Role::Broker => (None, Some(Speech::default())),
             Role::Client => (Some(Watch::new(true)), None),
             Role::Rude => (Some(Watch::new(false)), None),

@@ -201,6 +201,8 @@ pub enum Rude {
     Impatient,
     /// Asks as fast as it can, and reads.
     Flood,
+    /// 2,000 connections at once, each with a question, all of them kept for a while.
+    Storm,
 }
 
 /// What is new in a configuration.
