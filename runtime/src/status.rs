@@ -1,6 +1,6 @@
 //! What connections leave behind, in the form of the status model.
 
-use crate::cluster::ClusterShared;
+use crate::{cluster::ClusterShared, metrics::ClusterMetrics};
 use kroxy_core::{
     address::{HostPort, NodeId},
     status::{ApiCount, ClientStatus, ClusterStatus, NodeStatus, Totals, UpstreamStatus, WallClock},
@@ -11,12 +11,9 @@ use std::{cmp::Reverse, collections::BTreeMap};
 /// Clients that a status names: the busiest ones.
 const CLIENTS_SHOWN: usize = 20;
 
-/// Fills in what the connections of a cluster have left.
-pub(crate) fn fill_traffic(cluster: &ClusterShared, now: Instant, wall: WallClock, status: &mut ClusterStatus) {
-    let (metrics, connections) = (&cluster.metrics, cluster.connections());
+/// Fills in what was counted of a cluster since the process began, whether it serves or not.
+pub(crate) fn fill_totals(metrics: &ClusterMetrics, status: &mut ClusterStatus) {
     let by_api = metrics.requests_by_api();
-    status.connections = connections.len() as u64;
-    status.in_flight = connections.iter().map(|c| c.in_flight()).sum();
     status.disconnects = metrics.disconnects();
     status.totals = Totals {
         requests: by_api.iter().map(|(_, requests)| requests).sum(),
@@ -26,8 +23,15 @@ pub(crate) fn fill_traffic(cluster: &ClusterShared, now: Instant, wall: WallCloc
         connections_accepted: metrics.connections_accepted.get(),
         connections_closed: status.disconnects.values().sum(),
     };
-    status.latency = metrics.latency(now);
     status.apis = by_api.into_iter().map(|(api, requests)| ApiCount { api: api.name.to_owned(), requests }).collect();
+}
+
+/// Fills in what the connections of a cluster have left.
+pub(crate) fn fill_traffic(cluster: &ClusterShared, now: Instant, wall: WallClock, status: &mut ClusterStatus) {
+    let (metrics, connections) = (&cluster.metrics, cluster.connections());
+    status.connections = connections.len() as u64;
+    status.in_flight = connections.iter().map(|c| c.in_flight()).sum();
+    status.latency = metrics.latency(now);
     let mut clients: BTreeMap<_, ClientStatus> = BTreeMap::new();
     let mut servers: BTreeMap<HostPort, u64> = BTreeMap::new();
     for connection in &connections {

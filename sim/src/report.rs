@@ -69,7 +69,8 @@ impl Report {
             match sent.outcome {
                 Outcome::Ok => {
                     operations.0 += 1;
-                    let (longest, count) = slowest.entry(sent.by.split('#').next().unwrap_or_default().to_owned()).or_default();
+                    let (longest, count) =
+                        slowest.entry(sent.by.split('#').next().unwrap_or_default().to_owned()).or_default();
                     *longest = sent.took.max(*longest);
                     *count += 1;
                 }

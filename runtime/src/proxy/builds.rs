@@ -3,12 +3,13 @@
 use crate::{
     cluster::ClusterShared,
     listen::{self, Bound, Settings, Stage},
+    metrics::ClusterMetrics,
     net::Net,
     tls::ClusterTls,
 };
 use kroxy_core::{
     cluster::BuildId,
-    config::{VirtualCluster, exclude_each_other},
+    config::{ClusterName, VirtualCluster, exclude_each_other},
     gateway::{GatewayKind, Route},
     status::{GatewayStatus, ListenerStatus},
 };
@@ -18,11 +19,13 @@ use tokio::{sync::watch, task::JoinSet};
 /// The builds of all virtual clusters.
 pub(super) struct Builds<N: Net> {
     builds: BTreeMap<BuildId, Build<N>>,
+    /// What is counted of a virtual cluster outlives its builds: totals count from the start of the process.
+    metrics: BTreeMap<String, Arc<ClusterMetrics>>,
 }
 
 impl<N: Net> Default for Builds<N> {
     fn default() -> Self {
-        Self { builds: BTreeMap::new() }
+        Self { builds: BTreeMap::new(), metrics: BTreeMap::new() }
     }
 }
 
@@ -76,6 +79,20 @@ impl<N: Net> Builds<N> {
 
     pub(super) fn remove(&mut self, id: BuildId) -> Option<Build<N>> {
         self.builds.remove(&id)
+    }
+
+    /// What is counted of a cluster, from its first build on.
+    pub(super) fn metrics_of(
+        &mut self,
+        name: &ClusterName,
+        new: impl FnOnce() -> ClusterMetrics,
+    ) -> Arc<ClusterMetrics> {
+        self.metrics.entry(name.to_string()).or_insert_with(|| Arc::new(new())).clone()
+    }
+
+    /// What was counted of a cluster that was ever built.
+    pub(super) fn counted(&self, name: &str) -> Option<&ClusterMetrics> {
+        self.metrics.get(name).map(Arc::as_ref)
     }
 
     /// The build that clients of a cluster are connected to.

@@ -285,6 +285,9 @@ impl<N: Net> Proxy<N> {
         status.last_event_seq = shared.events.last();
         let builds = lock(&shared.builds);
         for cluster in &mut status.virtual_clusters {
+            if let Some(metrics) = builds.counted(&cluster.name) {
+                status::fill_totals(metrics, cluster);
+            }
             if let Some(build) = builds.shown(&cluster.name) {
                 status::fill_traffic(&build.shared, now, wall, cluster);
                 cluster.gateways = build.gateways();

@@ -7,7 +7,6 @@ use crate::{
     limits,
     listen::{self, Bound, Stage},
     lock, logging,
-    metrics::ClusterMetrics,
     net::{Listener, Net},
     tls::ClusterTls,
 };
@@ -20,7 +19,7 @@ use kroxy_core::{
     proxy::{Command, Input, Output, Refused, Reloaded, Trigger},
     status::{ClusterState, ClusterTransition, EventKind, ReloadOutcome, ReloadReport, WallClock},
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
@@ -45,8 +44,6 @@ pub(super) struct Supervisor<N: Net> {
     releasing: watch::Sender<usize>,
     admin: Option<JoinSet<()>>,
     stop_admin: watch::Sender<bool>,
-    /// The handles of a virtual cluster outlive its builds: totals count from the start of the process.
-    metrics: BTreeMap<ClusterName, Arc<ClusterMetrics>>,
     /// Who waits for the reload that is running.
     reloading: Option<ReloadAnswer>,
 }
@@ -75,7 +72,6 @@ impl<N: Net> Supervisor<N> {
             releasing: watch::Sender::new(0),
             admin: None,
             stop_admin: watch::Sender::new(false),
-            metrics: BTreeMap::new(),
             reloading: None,
         }
     }
@@ -342,8 +338,7 @@ impl<N: Net> Supervisor<N> {
         if matches!(&config.upstream.tls, Some(UpstreamTls { trust: Trust::Anybody, .. })) {
             warn!(cluster = %name, "insecure: upstream's certificates are not verified, so whoever is on the way can read and change everything");
         }
-        let metrics =
-            self.metrics.entry(name.clone()).or_insert_with(|| Arc::new(self.shared.metrics.cluster(name.as_str())));
+        let metrics = lock(&self.shared.builds).metrics_of(&name, || self.shared.metrics.cluster(name.as_str()));
         let bootstrap_servers = config.upstream.bootstrap_servers.to_vec();
         let books = ClusterShared::new(name.clone(), bootstrap_servers, metrics.clone(), tls.upstream.clone());
         let free = {
