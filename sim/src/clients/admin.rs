@@ -18,6 +18,8 @@ use tokio::{
 
 /// How often he looks.
 const LOOK: Duration = Duration::from_millis(250);
+/// ms of uptime that no process reaches which was started between two looks.
+const OLD_MS: u64 = 6_000;
 /// Bytes of an answer that he takes.
 const ANSWER: u64 = 4 << 20;
 /// How often he asks again for what was not answered.
@@ -46,6 +48,7 @@ pub(super) async fn watch(me: Client) {
             // Not to be reached is no finding: the network and the proxy itself may be away.
             if let Err(e) = look(&me, &mut last).await {
                 me.note(format_args!("cannot look: {:?}", e.kind()));
+                last = None; // it may be another process by the next time
             }
         }
     };
@@ -137,7 +140,8 @@ async fn look(me: &Client, last: &mut Option<(u64, u64)>) -> io::Result<()> {
     let requests: u64 = known.virtual_clusters.iter().map(|cluster| cluster.totals.requests).sum();
     let uptime = known.proxy.uptime_ms;
     if let Some((before, requests_before)) = last.replace((uptime, requests))
-        && uptime > before + 100
+        && before > OLD_MS
+        && uptime > before
         && requests < requests_before
     {
         wrong(format!("{requests_before} requests have become {requests} without a restart"));
@@ -187,7 +191,7 @@ async fn connect(me: &Client) -> io::Result<crate::net::SimStream> {
 }
 
 fn request(method: &str, path: &str) -> Vec<u8> {
-    let host = topology::ADVERTISED;
+    let host = topology::LOOPBACK; // what is at the other end of the tunnel
     format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").into_bytes()
 }
 
