@@ -6,7 +6,7 @@
 use crate::{
     address::HostPort,
     cluster::RetryPolicy,
-    gateway::{Gateway, GatewayKind, Route},
+    gateway::{Gateway, Place, Route},
     limits,
 };
 use core::{fmt, ops::Deref, time::Duration};
@@ -242,6 +242,16 @@ pub enum Conflict {
         /// Where the second would listen.
         address: SocketAddr,
     },
+    /// Two gateways at the same address between which the name that a client asks for does not decide.
+    #[error("{later} has a server name at {address} that {earlier} has as well")]
+    SameServerName {
+        /// Who has it first.
+        earlier: ListenerOf,
+        /// Who wants it as well.
+        later: ListenerOf,
+        /// Where both listen.
+        address: SocketAddr,
+    },
 }
 
 /// What a listener is for.
@@ -255,8 +265,8 @@ pub enum ListenerOf {
         cluster: ClusterName,
         /// The places of the virtual cluster and, within it, of the gateway.
         at: (usize, usize),
-        /// Where its clients want to go.
-        route: Route,
+        /// Where its clients want to go; `None`: their server names tell.
+        route: Option<Route>,
     },
 }
 
@@ -264,7 +274,8 @@ impl fmt::Display for ListenerOf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Admin => f.write_str("the admin API"),
-            Self::Gateway { cluster, route, .. } => write!(f, "virtual cluster {cluster} ({route})"),
+            Self::Gateway { cluster, route: Some(route), .. } => write!(f, "virtual cluster {cluster} ({route})"),
+            Self::Gateway { cluster, route: None, .. } => write!(f, "virtual cluster {cluster} (SNI)"),
         }
     }
 }
@@ -352,28 +363,29 @@ fn repeated<'a, T: Ord + 'a>(all: impl Iterator<Item = &'a T>) -> impl Iterator<
 
 /// Of two gateways that share many ports only the first is named: one mistake, one message.
 fn same_addresses(admin: &Admin, clusters: &[VirtualCluster]) -> impl Iterator<Item = Conflict> {
-    let mut taken: BTreeMap<u16, Vec<(IpAddr, ListenerOf)>> = BTreeMap::new();
+    let mut taken: BTreeMap<u16, Vec<(Place<'_>, ListenerOf)>> = BTreeMap::new();
     if admin.bind.port() != 0 {
-        taken.entry(admin.bind.port()).or_default().push((admin.bind.ip(), ListenerOf::Admin));
+        let place = Place { address: admin.bind, route: None, names: None };
+        taken.entry(admin.bind.port()).or_default().push((place, ListenerOf::Admin));
     }
     let gateways = clusters.iter().enumerate().flat_map(|(c, cluster)| {
         cluster.gateways.iter().enumerate().map(move |(g, gateway)| (cluster.name.clone(), (c, g), gateway))
     });
     gateways.filter_map(move |(cluster, at, gateway)| {
-        let GatewayKind::PortPerBroker(ports) = &gateway.kind;
         let mut conflict = None;
-        for (port, route) in ports.ports() {
+        for place in gateway.places() {
+            let (address, route) = (place.address, place.route);
             let later = ListenerOf::Gateway { cluster: cluster.clone(), at, route };
-            let there = taken.entry(port).or_default();
-            if let Some((_, earlier)) = there.iter().find(|(ip, _)| exclude_each_other(*ip, ports.bind())) {
-                let address = SocketAddr::new(ports.bind(), port);
-                conflict.get_or_insert(Conflict::SameAddress {
-                    earlier: earlier.clone(),
-                    later: later.clone(),
-                    address,
+            let there = taken.entry(address.port()).or_default();
+            if let Some((other, earlier)) = there.iter().find(|(other, _)| other.excludes(&place)) {
+                let (earlier, later) = (earlier.clone(), later.clone());
+                conflict.get_or_insert(if other.names.is_some() && place.names.is_some() && other.address == address {
+                    Conflict::SameServerName { earlier, later, address }
+                } else {
+                    Conflict::SameAddress { earlier, later, address }
                 });
             }
-            there.push((ports.bind(), later));
+            there.push((place, later));
         }
         conflict
     })

@@ -147,8 +147,8 @@ impl Learn for Seen {
 struct Nowhere;
 
 impl Addresses for Nowhere {
-    fn virtual_address(&self, _: NodeId) -> (&str, u16) {
-        ("", 0)
+    fn virtual_address(&self, _: NodeId) -> (std::borrow::Cow<'_, str>, u16) {
+        ("".into(), 0)
     }
 }
 

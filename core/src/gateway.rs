@@ -3,11 +3,22 @@
 //! A gateway is a bijection between upstream nodes and virtual addresses, known before the first client comes: it is made
 //! of configuration only, never of what upstream says, so that a restart finds every port where it was.
 
-use crate::{address::NodeId, config::tls::ClientTls, limits, name::NotAName, rewrite::Addresses};
+mod sni;
+
+pub use self::sni::{Sni, SniError};
+
+use crate::{
+    address::NodeId,
+    config::{exclude_each_other, tls::ClientTls},
+    limits,
+    name::NotAName,
+    rewrite::Addresses,
+};
 use core::{fmt, ops::RangeInclusive};
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
 };
 
 pub use crate::name::GatewayName;
@@ -31,6 +42,8 @@ pub struct Gateway {
 pub enum GatewayKind {
     /// By the port that the client connects to.
     PortPerBroker(PortPerBroker),
+    /// By the name that the client asks for in its TLS handshake.
+    Sni(Sni),
 }
 
 /// Where a client wants to go that came in through a gateway.
@@ -61,6 +74,44 @@ impl Gateway {
     pub fn is_mapped(&self, node: NodeId) -> bool {
         match &self.kind {
             GatewayKind::PortPerBroker(ports) => ports.port_of(node).is_some(),
+            GatewayKind::Sni(_) => true,
+        }
+    }
+}
+
+/// Where a gateway listens.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place<'a> {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// Where it leads; `None`: names tell.
+    pub route: Option<Route>,
+    /// The names, where they tell.
+    pub names: Option<&'a Sni>,
+}
+
+impl Place<'_> {
+    /// Whether both cannot listen at the same time.
+    pub fn excludes(&self, other: &Self) -> bool {
+        let (ours, theirs) = (self.address, other.address);
+        let shared = self.names.zip(other.names).is_some_and(|(ours, theirs)| ours.goes_with(theirs));
+        ours.port() == theirs.port() && exclude_each_other(ours.ip(), theirs.ip()) && !shared
+    }
+}
+
+impl Gateway {
+    /// Everywhere it listens.
+    pub fn places(&self) -> Vec<Place<'_>> {
+        match &self.kind {
+            GatewayKind::PortPerBroker(ports) => {
+                let place = |(port, route)| Place {
+                    address: SocketAddr::new(ports.bind(), port),
+                    route: Some(route),
+                    names: None,
+                };
+                ports.ports().map(place).collect()
+            }
+            GatewayKind::Sni(sni) => vec![Place { address: sni.bind(), route: None, names: Some(sni) }],
         }
     }
 }
@@ -71,10 +122,14 @@ impl Addresses for Gateway {
     /// A node outside the configured ids gets [`limits::UNMAPPED_NODE_PORT`], where nothing of ours listens: connecting is
     /// refused, and the client keeps working with all other nodes. The bootstrap port in its place would be reachable, but
     /// the client would take another node's answers for this one's.
-    fn virtual_address(&self, node: NodeId) -> (&str, u16) {
+    fn virtual_address(&self, node: NodeId) -> (Cow<'_, str>, u16) {
         match &self.kind {
             GatewayKind::PortPerBroker(ports) => {
-                (ports.advertised_host(), ports.port_of(node).unwrap_or(limits::UNMAPPED_NODE_PORT))
+                (ports.advertised_host().into(), ports.port_of(node).unwrap_or(limits::UNMAPPED_NODE_PORT))
+            }
+            GatewayKind::Sni(sni) => {
+                let (host, port) = sni.address_of(node);
+                (host.into(), port)
             }
         }
     }

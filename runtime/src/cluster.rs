@@ -1,7 +1,8 @@
 //! What the connections of one virtual cluster share: its topology, its counters, and who is connected.
 
 use crate::{
-    limits, lock,
+    lock,
+    log_quota::Quota,
     metrics::ClusterMetrics,
     net::Net,
     tls::{Connector, Leg, Stream},
@@ -107,7 +108,7 @@ impl ClusterShared {
 
     /// Whether one more line may be logged about a connection that has ended, and how many were not before it.
     pub(crate) fn may_log(&self) -> Option<u64> {
-        lock(&self.logged).take(tokio::time::Instant::now())
+        lock(&self.logged).take()
     }
 
     /// Takes note of where upstream's nodes are.
@@ -238,28 +239,6 @@ impl ClusterShared {
     /// How many are connected.
     pub(crate) fn connection_count(&self) -> usize {
         lock(&self.connected).len()
-    }
-}
-
-/// How much may be logged within a window of time.
-#[derive(Debug, Default)]
-struct Quota {
-    began: Option<tokio::time::Instant>,
-    used: u32,
-    dropped: u64,
-}
-
-impl Quota {
-    fn take(&mut self, now: tokio::time::Instant) -> Option<u64> {
-        if self.began.is_none_or(|began| now - began >= limits::LOG_WINDOW) {
-            (self.began, self.used) = (Some(now), 0);
-        }
-        if self.used == limits::LOGGED_ENDS {
-            self.dropped += 1;
-            return None;
-        }
-        self.used += 1;
-        Some(std::mem::take(&mut self.dropped))
     }
 }
 

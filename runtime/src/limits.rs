@@ -1,5 +1,6 @@
 //! Every limit of the runtime, with its unit and its reason.
 
+use kroxy_core::config::tls::ClientTls;
 use std::time::Duration;
 
 /// Bytes: what one worker thread reads at a time. Cost follows the number of system calls; beyond this size nothing is won.
@@ -73,3 +74,17 @@ pub(crate) const ADMIN_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Characters of the token of the admin API at least: 16 random ones cannot be guessed.
 pub(crate) const ADMIN_TOKEN_MIN: usize = 16;
+
+/// How long the acceptor waits after a failure that concerns the whole process, such as "too many open files".
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a client may take to say which server it wants, where several share a listener: as a handshake unless configured,
+/// since whose timeout holds is not known before.
+pub(crate) const HELLO_TIMEOUT: Duration = ClientTls::HANDSHAKE_TIMEOUT;
+
+/// Clients at one shared listener that have not said yet which server they want; one more is closed at once. As many as may
+/// be connected to one virtual cluster unless configured.
+pub(crate) const HELLOS_WAITING: usize = 10_000;
+
+/// Clients that may wait to be taken by a gateway of a shared listener: as many as wait to be accepted at one of its own.
+pub(crate) const CALLERS_WAITING: usize = 4_096;

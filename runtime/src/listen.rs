@@ -4,20 +4,19 @@ use crate::{
     clock::Clock,
     cluster::{ClusterShared, Seen},
     connection::{self, Surroundings},
+    limits,
     net::{Listener, Net},
-    tls::{Acceptor, ClusterTls},
+    sni::{Caller, Seat, Switchboard},
+    tls::{Acceptor, ClusterTls, Hello},
 };
 use kroxy_core::{
     config::VirtualCluster,
-    gateway::{GatewayKind, Route},
+    gateway::{Place, Route, Sni},
     relay::{Cause, Spec},
 };
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc};
 use tokio::{sync::watch, task::JoinSet};
 use tracing::{Instrument, debug, debug_span, error, info, warn};
-
-/// How long the acceptor waits after a failure that concerns the whole process, such as "too many open files".
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How many attempts to find out upstream's address a client waits for: as many servers as are asked in turn.
 const RESOLVE_ATTEMPTS: u32 = 3;
@@ -73,22 +72,71 @@ pub(crate) struct Settings {
     pub(crate) tls: Option<Arc<Acceptor>>,
 }
 
+/// Where a gateway listens.
+#[derive(Clone, Debug)]
+pub(crate) struct Spot {
+    pub(crate) address: SocketAddr,
+    pub(crate) gateway: String,
+    /// Where it leads; `None`: the names that clients ask for tell.
+    pub(crate) route: Option<Route>,
+    pub(crate) names: Option<Sni>,
+}
+
+impl Spot {
+    /// What no other listener of the same virtual cluster has.
+    pub(crate) fn key(&self) -> SpotKey {
+        (self.address, self.names.as_ref().map(|_| self.gateway.clone()))
+    }
+
+    pub(crate) const fn place(&self) -> Place<'_> {
+        Place { address: self.address, route: self.route, names: self.names.as_ref() }
+    }
+}
+
+/// An address, and at a shared one the gateway.
+pub(crate) type SpotKey = (SocketAddr, Option<String>);
+
 /// A port to be bound, and what comes in there.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
-    pub(crate) address: SocketAddr,
-    pub(crate) gateway: String,
-    pub(crate) route: Route,
+    pub(crate) spot: Spot,
     pub(crate) settings: Settings,
 }
 
 /// A port that is bound.
-pub(crate) struct Bound<L> {
-    listener: L,
-    pub(crate) address: SocketAddr,
-    pub(crate) gateway: String,
-    pub(crate) route: Route,
+pub(crate) struct Bound<N: Net> {
+    listener: Incoming<N>,
+    pub(crate) spot: Spot,
     pub(crate) settings: Settings,
+}
+
+/// Where clients come from.
+enum Incoming<N: Net> {
+    /// A port of the gateway's own.
+    Own(N::Listener),
+    /// One that it shares.
+    Shared(Seat<N>),
+}
+
+/// A client that has come.
+pub(crate) enum Arrival<S> {
+    /// It has said nothing yet.
+    New(S),
+    /// It has begun a handshake.
+    Begun(Hello<S>),
+}
+
+impl<N: Net> Incoming<N> {
+    /// The next client, where it comes from, and where it wants to go if it has said so.
+    async fn accept(&mut self) -> io::Result<(Arrival<N::Stream>, SocketAddr, Option<Route>)> {
+        match self {
+            Self::Own(listener) => listener.accept().await.map(|(stream, peer)| (Arrival::New(stream), peer, None)),
+            Self::Shared(seat) => {
+                let Caller { hello, peer, route } = seat.accept().await;
+                Ok((Arrival::Begun(hello), peer, Some(route)))
+            }
+        }
+    }
 }
 
 /// Every port of a virtual cluster.
@@ -108,24 +156,29 @@ pub(crate) fn wanted(config: &VirtualCluster, tls: &ClusterTls) -> Vec<Wanted> {
             max_connections: config.limits.max_connections,
             tls: tls.clients(&gateway.name),
         };
-        let GatewayKind::PortPerBroker(ports) = &gateway.kind;
-        all.extend(ports.ports().map(|(port, route)| Wanted {
-            address: SocketAddr::new(ports.bind(), port),
-            gateway: gateway.name.to_string(),
-            route,
-            settings: settings.clone(),
+        all.extend(gateway.places().into_iter().map(|Place { address, route, names }| {
+            let spot = Spot { address, gateway: gateway.name.to_string(), route, names: names.cloned() };
+            Wanted { spot, settings: settings.clone() }
         }));
     }
     all
 }
 
 /// Binds all of these ports, or none of them.
-pub(crate) async fn bind<N: Net>(net: &N, all: Vec<Wanted>) -> Result<Vec<Bound<N::Listener>>, BindError> {
+pub(crate) async fn bind<N: Net>(
+    net: &N,
+    shared: &Switchboard<N>,
+    all: Vec<Wanted>,
+) -> Result<Vec<Bound<N>>, BindError> {
     let (mut bound, mut failed) = (Vec::new(), Vec::new());
-    for Wanted { address, gateway, route, settings } in all {
-        match net.bind(address).await {
-            Ok(listener) => bound.push(Bound { listener, address, gateway, route, settings }),
-            Err(cause) => failed.push(Unbound { gateway, address, cause }),
+    for Wanted { spot, settings } in all {
+        let listener = match &spot.names {
+            None => net.bind(spot.address).await.map(Incoming::Own),
+            Some(names) => shared.join(names.clone()).await.map(Incoming::Shared),
+        };
+        match listener {
+            Ok(listener) => bound.push(Bound { listener, spot, settings }),
+            Err(cause) => failed.push(Unbound { gateway: spot.gateway, address: spot.address, cause }),
         }
     }
     if failed.is_empty() { Ok(bound) } else { Err(BindError(failed)) }
@@ -133,14 +186,14 @@ pub(crate) async fn bind<N: Net>(net: &N, all: Vec<Wanted>) -> Result<Vec<Bound<
 
 /// Accepts and relays until the stage says otherwise; returns when the last connection is gone.
 pub(crate) async fn serve<N: Net>(
-    bound: Bound<N::Listener>,
+    bound: Bound<N>,
     net: N,
     clock: Clock,
     cluster: Arc<ClusterShared>,
     mut stage: watch::Receiver<Stage>,
     settings: watch::Receiver<Settings>,
 ) {
-    let Bound { mut listener, gateway, route, .. } = bound;
+    let Bound { mut listener, spot: Spot { gateway, route, .. }, .. } = bound;
     let mut connections = JoinSet::new();
     let told = stage.clone();
     loop {
@@ -149,7 +202,8 @@ pub(crate) async fn serve<N: Net>(
             () = reaches(&mut stage, Stage::Draining) => break,
             Some(ended) = connections.join_next() => note_panic(ended),
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
+                Ok((client, peer, wish)) => {
+                    let route = wish.or(route).expect("a port leads somewhere, and so does each name");
                     let Settings { spec, max_connections, tls } = settings.borrow().clone();
                     if cluster.connection_count() >= max_connections {
                         cluster.metrics.connections_refused.inc();
@@ -168,11 +222,11 @@ pub(crate) async fn serve<N: Net>(
                         seen: seen.clone(),
                     };
                     let registration = Registration { cluster: cluster.clone(), seen, cause: None };
-                    connections.spawn(relay(around, stream, registration, told.clone()).instrument(span));
+                    connections.spawn(relay(around, client, registration, told.clone()).instrument(span));
                 }
                 Err(e) => {
                     warn!(%gateway, "cannot accept a connection: {e}");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    tokio::time::sleep(limits::ACCEPT_PAUSE).await;
                 }
             },
         }
@@ -195,13 +249,13 @@ pub(crate) async fn serve<N: Net>(
 
 async fn relay<N: Net>(
     around: Surroundings<N>,
-    stream: N::Stream,
+    client: Arrival<N::Stream>,
     mut registration: Registration,
     stage: watch::Receiver<Stage>,
 ) {
     debug!("connection opened");
     let cluster = around.cluster.clone();
-    let cause = connection::relay(around, stream, stage).await;
+    let cause = connection::relay(around, client, stage).await;
     let allowed = if cause.is_suspicious() { cluster.may_log() } else { None };
     if let Some(dropped) = allowed {
         let (cluster, peer) = (&cluster.name, registration.seen.peer);
@@ -229,7 +283,7 @@ impl Drop for Registration {
     }
 }
 
-fn note_panic(ended: Result<(), tokio::task::JoinError>) {
+pub(crate) fn note_panic(ended: Result<(), tokio::task::JoinError>) {
     if let Err(e) = ended
         && e.is_panic()
     {

@@ -69,6 +69,7 @@ pub struct Metrics {
     upstream_servers: IntGaugeVec,
     handshake_failures: IntCounterVec,
     not_after: GaugeVec,
+    sni_refused: IntCounterVec,
     unanswered: IntCounterVec,
     not_authenticated: IntCounterVec,
     proxy_state: IntGaugeVec,
@@ -214,6 +215,11 @@ impl Metrics {
                 ),
                 &["virtual_cluster", "certificate"]
             )),
+            sni_refused: counter(
+                "kroxy_sni_refused_total",
+                "Connections to shared listeners that got to no gateway, by cause.",
+                &["cause"],
+            ),
             handshake_failures: counter(
                 "kroxy_tls_handshake_failures_total",
                 "TLS handshakes that failed, by the side of the proxy and the cause.",
@@ -288,6 +294,11 @@ impl Metrics {
         if reloaded.errors.is_empty() {
             self.reload_duration.observe(reloaded.lasted.as_secs_f64()); // it was begun
         }
+    }
+
+    /// A client of a shared listener did not get to any gateway.
+    pub(crate) fn sni_refused(&self, cause: &str) {
+        self.sni_refused.with_label_values(&[cause]).inc();
     }
 
     /// The text that Prometheus scrapes.
@@ -466,6 +477,7 @@ mod tests {
         let own = Exchange { by: AnsweredBy::Proxy, ..exchange(ApiKey::FETCH, 0, 0) };
         cluster.settle(&[exchange(ApiKey::FETCH, 0, 0), own], Duration::ZERO);
         cluster.disconnected("client_closed", 0);
+        metrics.sni_refused("no_name");
         cluster.handshake_failed(tls::Leg::Client, &tls::Failure::timed_out(Duration::ZERO));
         let (from, to, lasted, at) = (ProxyState::Starting, ProxyState::Started, Duration::ZERO, Instant::ZERO);
         metrics.proxy_transition(&proxy::Transition { from, to, cause: Reason::new("test"), at, lasted });

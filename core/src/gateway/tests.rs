@@ -15,10 +15,10 @@ fn gateway(bootstrap_port: u16, nodes: Vec<NodeRange>) -> Result<PortPerBroker, 
 fn a_node_has_its_own_address_and_a_node_outside_the_ranges_one_where_nobody_listens() {
     let ports = gateway(9192, vec![range(0..=2, 9200), range(10..=11, 9300)]).expect("valid");
     let g = Gateway::port_per_broker("default", ports).expect("valid");
-    assert_eq!(g.virtual_address(NodeId(2)), ("kroxy.example", 9202));
-    assert_eq!(g.virtual_address(NodeId(11)), ("kroxy.example", 9301));
+    assert_eq!(g.virtual_address(NodeId(2)), ("kroxy.example".into(), 9202));
+    assert_eq!(g.virtual_address(NodeId(11)), ("kroxy.example".into(), 9301));
     for outside in [-1, 3, 9, 12, i32::MIN, i32::MAX] {
-        assert_eq!(g.virtual_address(NodeId(outside)), ("kroxy.example", limits::UNMAPPED_NODE_PORT));
+        assert_eq!(g.virtual_address(NodeId(outside)), ("kroxy.example".into(), limits::UNMAPPED_NODE_PORT));
         assert!(!g.is_mapped(NodeId(outside)));
     }
 }

@@ -147,7 +147,10 @@ fn compare_gateway(found: &mut Differences, field: &str, old: &Gateway, new: &Ga
         (GatewayKind::PortPerBroker(old), GatewayKind::PortPerBroker(new)) if keeps_its_addresses(old, new) => {
             Change::Live
         }
-        (GatewayKind::PortPerBroker(_), GatewayKind::PortPerBroker(_)) => Change::Drain,
+        // Clients were told addresses that will not be there any more.
+        (GatewayKind::PortPerBroker(_) | GatewayKind::Sni(_), GatewayKind::PortPerBroker(_) | GatewayKind::Sni(_)) => {
+            Change::Drain
+        }
     };
     if *kind != new.kind {
         found.push(field.to_owned(), change, Some(show_gateway(old)), Some(show_gateway(new)));
@@ -208,6 +211,7 @@ fn show_gateway(gateway: &Gateway) -> String {
             }
             text
         }
+        GatewayKind::Sni(sni) => sni.to_string(),
     }
 }
 

@@ -22,11 +22,12 @@ pub use self::{
 };
 
 use crate::{address::NodeId, wire::Unread};
+use std::borrow::Cow;
 
 /// Where clients of a gateway reach a node.
 pub trait Addresses {
     /// The host and port that clients are told for this node.
-    fn virtual_address(&self, node: NodeId) -> (&str, u16);
+    fn virtual_address(&self, node: NodeId) -> (Cow<'_, str>, u16);
 }
 
 /// Takes note of what upstream says of its nodes.

@@ -161,7 +161,7 @@ impl<'a, A: Addresses> Walk<'a, '_, A> {
         }
         let (host, port) = self.addresses.virtual_address(node);
         let mut endpoint = Vec::with_capacity(host.len() + 9);
-        put_text(&mut endpoint, host, self.flexible);
+        put_text(&mut endpoint, &host, self.flexible);
         endpoint.extend_from_slice(&i32::from(port).to_be_bytes());
         self.replace(start, &endpoint);
         Ok(())

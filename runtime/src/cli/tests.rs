@@ -56,8 +56,16 @@ fn checking_says_which_virtual_cluster_would_fail_for_its_files() {
 
 #[test]
 fn what_a_configuration_does_is_said_as_it_was_written_down() {
-    let names =
-        ["single-broker", "three-brokers", "two-clusters", "inside-and-outside", "sasl-passthrough", "tls", "tuned"];
+    let names = [
+        "single-broker",
+        "three-brokers",
+        "two-clusters",
+        "inside-and-outside",
+        "sasl-passthrough",
+        "sni",
+        "tls",
+        "tuned",
+    ];
     for name in names {
         let config = config::load(&fixtures().join(name).with_extension("ron")).expect("valid");
         let golden = fixtures().join("checked").join(name).with_extension("txt");

@@ -7,12 +7,15 @@ use kroxy_core::{
         Config, OnVirtualClusterFailure, Serve, VirtualCluster,
         tls::{ClientAuth, ClientTls, Trust, UpstreamTls},
     },
-    gateway::{Gateway, GatewayKind, NodeRange, PortPerBroker},
+    gateway::{Gateway, GatewayKind, NodeRange, PortPerBroker, Sni},
 };
 use std::fmt::Write;
 
 /// Columns of what stands in front of a line.
 const HEAD: usize = 18;
+
+/// What stands above listeners.
+const HEADS: [&str; 3] = ["listens on", "clients are told", "leads to"];
 
 /// Says what a configuration will do: where the proxy listens, what clients are told, and where each port leads.
 pub fn describe(config: &Config) -> String {
@@ -34,13 +37,7 @@ fn line(out: &mut String, head: &str, text: &str) {
 }
 
 fn listeners(cluster: &VirtualCluster) -> usize {
-    cluster
-        .gateways
-        .iter()
-        .map(|gateway| match &gateway.kind {
-            GatewayKind::PortPerBroker(ports) => ports.ports().count(),
-        })
-        .sum()
+    cluster.gateways.iter().map(|gateway| gateway.places().len()).sum()
 }
 
 fn on_failure(on_failure: OnVirtualClusterFailure) -> String {
@@ -83,13 +80,16 @@ fn describe_cluster(out: &mut String, cluster: &VirtualCluster) {
 }
 
 fn describe_gateway(out: &mut String, gateway: &Gateway) {
-    let GatewayKind::PortPerBroker(ports) = &gateway.kind;
-    let bootstrap = HostPort::new(ports.advertised_host(), ports.bootstrap_port());
+    let (bootstrap, rows) = match &gateway.kind {
+        GatewayKind::PortPerBroker(ports) => {
+            (HostPort::new(ports.advertised_host(), ports.bootstrap_port()), rows(ports).collect::<Vec<_>>())
+        }
+        GatewayKind::Sni(sni) => (sni.bootstrap().clone(), names(sni).to_vec()),
+    };
     line(out, "  gateway", &format!("{}: clients have bootstrap.servers={bootstrap}", gateway.name));
     if let Some(tls) = &gateway.tls {
         line(out, "", &client_tls(tls));
     }
-    let rows: Vec<_> = rows(ports).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
     let (first, second) = (width(0), width(1));
     for [listener, told, leads_to] in &rows {
@@ -118,9 +118,19 @@ fn upstream_tls(tls: &UpstreamTls) -> String {
     format!("{}, {trust}{own}{name}", tls.protocol)
 }
 
+/// The one listener of a gateway with names, and where those lead.
+fn names(sni: &Sni) -> [[String; 3]; 3] {
+    let (bind, (node, port)) = (sni.bind().to_string(), sni.node_pattern());
+    [
+        HEADS.map(str::to_owned),
+        [bind.clone(), sni.bootstrap().to_string(), "any node (bootstrap)".to_owned()],
+        [bind, HostPort::new(node, port).to_string(), "each node by its id".to_owned()],
+    ]
+}
+
 /// The listeners of a gateway, what clients are told of them, and where they lead.
 fn rows(ports: &PortPerBroker) -> impl Iterator<Item = [String; 3]> {
-    let heads = ["listens on", "clients are told", "leads to"].map(str::to_owned);
+    let heads = HEADS.map(str::to_owned);
     let address = |host: &str, first: u16, last: u16| {
         let first = HostPort::new(host, first);
         if last == first.port { first.to_string() } else { format!("{first}-{last}") }

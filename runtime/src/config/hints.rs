@@ -42,7 +42,10 @@ pub(super) const RIGHT: &[(&str, &str)] = &[
         "a list of IANA names of suites with forward secrecy, such as [\"TLS_AES_256_GCM_SHA384\"]; docs/tls.md has all",
     ),
     ("virtual_clusters.upstream.tls.insecure", "`true` or `false`; with `true` there is no `ca`"),
-    ("virtual_clusters.gateways", "a list with at least one `( name: …, port_per_broker: … )`"),
+    (
+        "virtual_clusters.gateways",
+        "a list with at least one `( name: …, port_per_broker: … )` or `( name: …, tls: …, sni: … )`",
+    ),
     ("virtual_clusters.gateways.name", "letters, digits and hyphens, at most 63, in quotes, such as \"internal\""),
     (
         "virtual_clusters.gateways.port_per_broker",
@@ -66,6 +69,20 @@ pub(super) const RIGHT: &[(&str, &str)] = &[
     (
         "virtual_clusters.gateways.port_per_broker.nodes.first_port",
         "the port of the range's first id, such as 9300; each id takes one port, and no port is taken twice",
+    ),
+    (
+        "virtual_clusters.gateways.sni",
+        "such as `( bind: \"0.0.0.0:9092\", bootstrap: \"{cluster}.kafka.example:9092\", \
+             advertised: \"b{node}.{cluster}.kafka.example:9092\" )`",
+    ),
+    ("virtual_clusters.gateways.sni.bind", "an IP address and a port, such as \"0.0.0.0:9092\" or \"[::]:9092\""),
+    (
+        "virtual_clusters.gateways.sni.bootstrap",
+        "host:port, such as \"{cluster}.kafka.example:9092\"; no name belongs to two gateways at one address",
+    ),
+    (
+        "virtual_clusters.gateways.sni.advertised",
+        "host:port with `{node}` in it, such as \"b{node}.{cluster}.kafka.example:9092\"",
     ),
     ("virtual_clusters.gateways.tls", "such as `( certificates: [( chain: \"kroxy.pem\", key: \"kroxy.key\" )] )`"),
     (

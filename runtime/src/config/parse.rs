@@ -3,15 +3,18 @@
 use super::{
     error::Problem,
     locate::FieldPath,
-    raw::{RawAdmin, RawCluster, RawConfig, RawGateway, RawLog, RawLogLevel, RawMaxRetries, RawOnFailure, RawServe},
+    raw::{
+        RawAdmin, RawCluster, RawConfig, RawGateway, RawLog, RawLogLevel, RawMaxRetries, RawOnFailure,
+        RawPortPerBroker, RawServe, RawSni,
+    },
 };
 use kroxy_core::{
     cluster::RetryPolicy,
     config::{
-        Admin, Config, Conflict, Limits, ListenerOf, Log, LogLevel, NonEmpty, OnVirtualClusterFailure, Serve, Upstream,
-        VirtualCluster,
+        Admin, ClusterName, Config, Conflict, Limits, ListenerOf, Log, LogLevel, NonEmpty, OnVirtualClusterFailure,
+        Serve, Upstream, VirtualCluster,
     },
-    gateway::{Gateway, GatewayError, GatewayKind, NodeRange, PortPerBroker, PortUse, Route},
+    gateway::{Gateway, GatewayError, GatewayKind, NodeRange, PortPerBroker, PortUse, Route, Sni, SniError},
 };
 use std::{path::Path, str::FromStr};
 
@@ -88,7 +91,8 @@ impl Parser<'_> {
         let at = path.field("gateways");
         let none = raw.gateways.is_empty();
         let raw_gateways = raw.gateways.into_iter().enumerate();
-        let gateways: Vec<_> = raw_gateways.filter_map(|(n, raw)| self.gateway(raw, &at.place(n))).collect();
+        let gateways: Vec<_> =
+            raw_gateways.filter_map(|(n, raw)| self.gateway(raw, name.as_ref(), &at.place(n))).collect();
         if none {
             self.wrong(&at, "there is no way in for clients");
         }
@@ -118,15 +122,50 @@ impl Parser<'_> {
         Some(Limits { max_request_frame: frame?, max_connections: connections? })
     }
 
-    fn gateway(&mut self, raw: RawGateway, path: &FieldPath) -> Option<Gateway> {
+    fn gateway(&mut self, raw: RawGateway, cluster: Option<&ClusterName>, path: &FieldPath) -> Option<Gateway> {
         let name = self.good(&path.field("name"), FromStr::from_str(&raw.name));
         let tls = self.client_tls(raw.tls, &path.field("tls"));
-        let raw = raw.port_per_broker;
+        let kind = match (raw.port_per_broker, raw.sni) {
+            (Some(raw), None) => self.ports(&raw, &path.field("port_per_broker")).map(GatewayKind::PortPerBroker),
+            (None, Some(raw)) => {
+                if matches!(tls, Some(None)) {
+                    self.wrong(
+                        &path.field("tls"),
+                        "with `sni` there has to be `tls`: only a TLS handshake names a server",
+                    );
+                }
+                self.sni(&raw, cluster?, &path.field("sni")).map(GatewayKind::Sni)
+            }
+            (None, None) => {
+                self.wrong(path, "there is neither `port_per_broker` nor `sni`");
+                None
+            }
+            (Some(_), Some(_)) => {
+                self.wrong(&path.field("sni"), "there is `port_per_broker` as well: make two gateways of it");
+                None
+            }
+        };
+        Some(Gateway { name: name?, kind: kind?, tls: tls? })
+    }
+
+    fn sni(&mut self, raw: &RawSni, cluster: &ClusterName, path: &FieldPath) -> Option<Sni> {
+        let sni = Sni::new(raw.bind, &raw.bootstrap, &raw.advertised, cluster);
+        sni.map_err(|e| {
+            let field = match e {
+                SniError::PortZero => "bind",
+                SniError::Bootstrap(_) | SniError::BootstrapIsNode { .. } => "bootstrap",
+                SniError::Advertised(_) => "advertised",
+            };
+            self.wrong(&path.field(field), e.to_string());
+        })
+        .ok()
+    }
+
+    fn ports(&mut self, raw: &RawPortPerBroker, path: &FieldPath) -> Option<PortPerBroker> {
         let nodes =
             raw.nodes.iter().map(|range| NodeRange { ids: range.ids.0..=range.ids.1, first_port: range.first_port });
-        let ports = PortPerBroker::new(raw.bind, raw.advertised_host, raw.bootstrap_port, nodes.collect());
-        let ports = ports.map_err(|e| self.bad_ports(&e, &path.field("port_per_broker"))).ok();
-        Some(Gateway { name: name?, kind: GatewayKind::PortPerBroker(ports?), tls: tls? })
+        let ports = PortPerBroker::new(raw.bind, &*raw.advertised_host, raw.bootstrap_port, nodes.collect());
+        ports.map_err(|e| self.bad_ports(&e, path)).ok()
     }
 
     fn bad_ports(&mut self, error: &GatewayError, path: &FieldPath) {
@@ -178,6 +217,11 @@ impl Parser<'_> {
                 listener(later, clusters),
                 "move one of them to other ports, or bind both to different addresses of this machine",
             ),
+            Conflict::SameServerName { earlier, later, .. } => (
+                listener(earlier, clusters),
+                listener(later, clusters),
+                "give each its own names, such as with `{cluster}` in them, or bind one of them to another port",
+            ),
         };
         Problem::at(self.text, &later, conflict.to_string())
             .also(self.text, &earlier, "taken here")
@@ -203,13 +247,17 @@ fn listener(of: &ListenerOf, clusters: &[VirtualCluster]) -> FieldPath {
         ListenerOf::Gateway { at, route, .. } => (*at, *route),
     };
     let (cluster, gateway) = at;
-    let GatewayKind::PortPerBroker(ports) = &clusters[cluster].gateways[gateway].kind;
-    let path = top.field("virtual_clusters").place(cluster).field("gateways").place(gateway).field("port_per_broker");
-    match route {
-        Route::Bootstrap => path.field("bootstrap_port"),
-        Route::Node(node) => {
+    let path = top.field("virtual_clusters").place(cluster).field("gateways").place(gateway);
+    match (&clusters[cluster].gateways[gateway].kind, route) {
+        (GatewayKind::Sni(_), _) => path.field("sni").field("bind"),
+        (GatewayKind::PortPerBroker(_), None) => path.field("port_per_broker"),
+        (GatewayKind::PortPerBroker(_), Some(Route::Bootstrap)) => {
+            path.field("port_per_broker").field("bootstrap_port")
+        }
+        (GatewayKind::PortPerBroker(ports), Some(Route::Node(node))) => {
             let range = ports.nodes().iter().position(|range| range.ids.contains(&node.0));
-            path.field("nodes").place(range.expect("a route leads to a node of its gateway")).field("first_port")
+            let place = range.expect("a route leads to a node of its gateway");
+            path.field("port_per_broker").field("nodes").place(place).field("first_port")
         }
     }
 }

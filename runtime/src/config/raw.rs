@@ -201,11 +201,31 @@ fn connect_timeout() -> Span {
 pub(super) struct RawGateway {
     /// Tells the gateways of one virtual cluster apart, in logs and metrics: letters, digits and hyphens, at most 63.
     pub(super) name: String,
-    /// A port for bootstrapping, and one for each node.
-    pub(super) port_per_broker: RawPortPerBroker,
+    /// A port for bootstrapping, and one for each node. A gateway has either this or `sni`.
+    #[serde(default)]
+    pub(super) port_per_broker: Option<RawPortPerBroker>,
+    /// One port for all nodes, which are told apart by the name that a client asks for. It needs `tls`.
+    #[serde(default)]
+    pub(super) sni: Option<RawSni>,
     /// TLS towards its clients. Unless set, they speak plain Kafka.
     #[serde(default)]
     pub(super) tls: Option<RawClientTls>,
+}
+
+/// A gateway that tells nodes apart by the name which a client asks for in its TLS handshake. Several of them can listen at the
+/// same address, also of different virtual clusters, as long as no name belongs to two.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct RawSni {
+    /// The address and port to listen on, shared by all that name the same.
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub(super) bind: SocketAddr,
+    /// What clients have in their `bootstrap.servers`. `{cluster}` stands for the name of the virtual cluster, in lower case.
+    pub(super) bootstrap: String,
+    /// What clients are told of each node. `{node}` stands for its id, which it needs once; `{cluster}` as above. The port is the
+    /// one that clients reach, which may be a load balancer's.
+    pub(super) advertised: String,
 }
 
 /// A gateway that tells nodes apart by port.

@@ -13,7 +13,7 @@ use crate::{
     clock::Clock,
     cluster::{Candidates, ClusterShared, Seen},
     limits,
-    listen::{Stage, reaches},
+    listen::{Arrival, Stage, reaches},
     net::Net,
     resolve,
     tls::{self, Acceptor, Stream},
@@ -54,13 +54,14 @@ pub(crate) struct Surroundings<N: Net> {
 /// When the stage is no longer [`Stage::Serving`], it ends as soon as nothing is in flight on it and the client has closed.
 pub(crate) async fn relay<N: Net>(
     around: Surroundings<N>,
-    client: N::Stream,
+    client: Arrival<N::Stream>,
     mut stage: watch::Receiver<Stage>,
 ) -> Cause {
-    let client = match &around.tls {
-        None => Stream::Plain(client),
+    let client = match (client, &around.tls) {
+        (Arrival::New(client), None) => Stream::Plain(client),
+        (Arrival::Begun(_), None) => unreachable!("names are for gateways with TLS"),
         // Boxed: a handshake holds much that a connection has no use for later.
-        Some(tls) => match Box::pin(shake_hands(&around.cluster, tls, client, &mut stage)).await {
+        (client, Some(tls)) => match Box::pin(shake_hands(&around.cluster, tls, client, &mut stage)).await {
             Ok(client) => client,
             Err(cause) => return cause,
         },
@@ -92,13 +93,19 @@ pub(crate) async fn relay<N: Net>(
 async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
     cluster: &ClusterShared,
     tls: &Acceptor,
-    client: S,
+    client: Arrival<S>,
     stage: &mut watch::Receiver<Stage>,
 ) -> Result<Stream<S>, Cause> {
+    let shaking = async {
+        match client {
+            Arrival::New(stream) => tls.accept(stream).await,
+            Arrival::Begun(hello) => tls.resume(hello).await,
+        }
+    };
     let shaken = tokio::select! {
         biased;
         () = reaches(stage, Stage::Draining) => return Err(Cause::Drained),
-        shaken = tls.accept(client) => shaken,
+        shaken = shaking => shaken,
     };
     shaken.map_err(|failure| {
         cluster.metrics.handshake_failed(tls::Leg::Client, &failure);

@@ -2,18 +2,19 @@
 
 use crate::{
     cluster::ClusterShared,
-    listen::{self, Bound, Settings, Stage},
+    listen::{self, Bound, Settings, Spot, SpotKey, Stage},
     metrics::ClusterMetrics,
     net::Net,
     tls::ClusterTls,
 };
 use kroxy_core::{
+    address::HostPort,
     cluster::BuildId,
-    config::{ClusterName, VirtualCluster, exclude_each_other},
-    gateway::{GatewayKind, Route},
+    config::{ClusterName, VirtualCluster},
+    gateway::GatewayKind,
     status::{GatewayStatus, ListenerStatus},
 };
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::{sync::watch, task::JoinSet};
 
 /// The builds of all virtual clusters.
@@ -35,9 +36,9 @@ pub(super) struct Build<N: Net> {
     pub(super) tls: ClusterTls,
     pub(super) shared: Arc<ClusterShared>,
     /// Bound, and not accepting yet.
-    pub(super) waiting: Vec<Bound<N::Listener>>,
+    pub(super) waiting: Vec<Bound<N>>,
     /// Accepting or draining.
-    pub(super) listeners: BTreeMap<SocketAddr, Listening>,
+    pub(super) listeners: BTreeMap<SpotKey, Listening>,
     /// The listeners' tasks, which own those of their connections.
     pub(super) tasks: JoinSet<()>,
     /// It has begun to serve: a status shows it for its virtual cluster.
@@ -49,8 +50,7 @@ pub(super) struct Build<N: Net> {
 pub(super) struct Listening {
     pub(super) stage: watch::Sender<Stage>,
     pub(super) settings: watch::Sender<Settings>,
-    gateway: String,
-    route: Route,
+    spot: Spot,
 }
 
 impl<N: Net> Builds<N> {
@@ -100,12 +100,13 @@ impl<N: Net> Builds<N> {
         self.builds.values().find(|b| b.shown && b.config.name.as_str().eq_ignore_ascii_case(name))
     }
 
-    /// Whether some build listens where an address could not be bound beside it.
-    pub(super) fn exclude(&self, wanted: SocketAddr) -> bool {
-        let held =
-            |b: &Build<N>| b.waiting.iter().map(|w| w.address).chain(b.listeners.keys().copied()).collect::<Vec<_>>();
-        let mut all = self.builds.values().flat_map(held);
-        all.any(|held| held.port() == wanted.port() && exclude_each_other(held.ip(), wanted.ip()))
+    /// Whether some build listens where an address could not be bound, or a name not be taken, beside it.
+    pub(super) fn exclude(&self, wanted: &Spot) -> bool {
+        let held = |b: &Build<N>| {
+            let waiting = b.waiting.iter().map(|bound| &bound.spot);
+            waiting.chain(b.listeners.values().map(|l| &l.spot)).any(|held| held.place().excludes(&wanted.place()))
+        };
+        self.builds.values().any(held)
     }
 }
 
@@ -121,24 +122,23 @@ impl<N: Net> Build<N> {
     pub(super) fn unbound(&self) -> Vec<listen::Wanted> {
         let mut wanted = listen::wanted(&self.config, &self.tls);
         wanted.retain(|w| {
-            !self.listeners.contains_key(&w.address) && self.waiting.iter().all(|bound| bound.address != w.address)
+            let key = w.spot.key();
+            !self.listeners.contains_key(&key) && self.waiting.iter().all(|bound| bound.spot.key() != key)
         });
         wanted
     }
 
     /// Starts to accept on everything that is bound; `serve` makes a listener's task.
-    pub(super) fn serve<F>(
-        &mut self,
-        serve: impl Fn(Bound<N::Listener>, watch::Receiver<Stage>, watch::Receiver<Settings>) -> F,
-    ) where
+    pub(super) fn serve<F>(&mut self, serve: impl Fn(Bound<N>, watch::Receiver<Stage>, watch::Receiver<Settings>) -> F)
+    where
         F: Future<Output = ()> + Send + 'static,
     {
         self.shown = true;
         for bound in std::mem::take(&mut self.waiting) {
             let (stage, told) = watch::channel(Stage::Serving);
             let (settings, current) = watch::channel(bound.settings.clone());
-            let (gateway, route) = (bound.gateway.clone(), bound.route);
-            self.listeners.insert(bound.address, Listening { stage, settings, gateway, route });
+            let spot = bound.spot.clone();
+            self.listeners.insert(spot.key(), Listening { stage, settings, spot });
             self.tasks.spawn(serve(bound, told, current));
         }
     }
@@ -147,16 +147,16 @@ impl<N: Net> Build<N> {
     /// configuration has no place for any more ends as in a drain.
     pub(super) fn take_over(&mut self, from: Self) {
         let wanted: BTreeMap<_, _> =
-            listen::wanted(&self.config, &self.tls).into_iter().map(|w| (w.address, w)).collect();
-        for (address, listening) in from.listeners {
-            match wanted.get(&address) {
+            listen::wanted(&self.config, &self.tls).into_iter().map(|w| (w.spot.key(), w)).collect();
+        for (key, listening) in from.listeners {
+            match wanted.get(&key) {
                 Some(wanted) => {
                     listening.settings.send_replace(wanted.settings.clone());
-                    self.listeners.insert(address, listening);
+                    self.listeners.insert(key, listening);
                 }
                 None => {
                     listening.stage.send_replace(Stage::Draining);
-                    self.listeners.insert(address, listening);
+                    self.listeners.insert(key, listening);
                 }
             }
         }
@@ -180,19 +180,19 @@ impl<N: Net> Build<N> {
     pub(super) fn gateways(&self) -> Vec<GatewayStatus> {
         let gateways = self.config.gateways.iter().map(|gateway| {
             let name = gateway.name.to_string();
-            let listening = self.listeners.iter().filter(|(_, l)| l.gateway == name);
+            let listening = self.listeners.values().map(|l| &l.spot).filter(|spot| spot.gateway == name);
+            let route = |spot: &Spot| spot.route.map_or_else(|| "by server name".to_owned(), |route| route.to_string());
             let listeners = listening
-                .map(|(address, l)| ListenerStatus { address: address.to_string(), route: l.route.to_string() })
+                .map(|spot| ListenerStatus { address: spot.address.to_string(), route: route(spot) })
                 .collect();
-            let GatewayKind::PortPerBroker(ports) = &gateway.kind;
-            let bootstrap = kroxy_core::address::HostPort::new(ports.advertised_host(), ports.bootstrap_port());
-            GatewayStatus {
-                name,
-                kind: "port".to_owned(),
-                bootstrap: Some(bootstrap),
-                tls: gateway.tls.is_some(),
-                listeners,
-            }
+            let (kind, bootstrap) = match &gateway.kind {
+                GatewayKind::PortPerBroker(ports) => {
+                    ("port", HostPort::new(ports.advertised_host(), ports.bootstrap_port()))
+                }
+                GatewayKind::Sni(sni) => ("sni", sni.bootstrap().clone()),
+            };
+            let (kind, bootstrap) = (kind.to_owned(), Some(bootstrap));
+            GatewayStatus { name, kind, bootstrap, tls: gateway.tls.is_some(), listeners }
         });
         gateways.collect()
     }

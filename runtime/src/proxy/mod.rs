@@ -16,6 +16,7 @@ use crate::{
     config, load, lock,
     metrics::Metrics,
     net::Net,
+    sni::Switchboard,
     status,
     tls::{self, Crypto},
 };
@@ -81,6 +82,7 @@ struct Shared<N: Net> {
     net: N,
     clock: Clock,
     crypto: Crypto,
+    switchboard: Switchboard<N>,
     source: Source,
     metrics: Metrics,
     machine: Mutex<machine::Proxy>,
@@ -111,12 +113,15 @@ impl<N: Net> Proxy<N> {
     pub fn new(loaded: Loaded, source: Source, net: N, clock: Clock, seed: u64) -> Self {
         let (requests, inbox) = mpsc::unbounded_channel();
         let machine = machine::Proxy::new(loaded, seed, clock.now());
+        let metrics = Metrics::new();
+        let switchboard = Switchboard::new(net.clone(), metrics.clone());
         let shared = Shared {
             net,
             clock,
             crypto: Crypto::new(clock),
+            switchboard,
             source,
-            metrics: Metrics::new(),
+            metrics,
             machine: Mutex::new(machine),
             builds: Mutex::default(),
             requests,

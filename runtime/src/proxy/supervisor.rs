@@ -53,9 +53,9 @@ type ReloadAnswer = oneshot::Sender<Result<ReloadReport, Refused>>;
 /// What a task has to tell.
 enum News<N: Net> {
     /// The ports that were free are bound, or some could not be.
-    Prepared(ClusterName, BuildId, Result<Vec<Bound<N::Listener>>, Reason>),
+    Prepared(ClusterName, BuildId, Result<Vec<Bound<N>>, Reason>),
     /// All others are bound, or some could not be.
-    Bound(ClusterName, BuildId, Result<Vec<Bound<N::Listener>>, Reason>),
+    Bound(ClusterName, BuildId, Result<Vec<Bound<N>>, Reason>),
     /// So much is left to drain.
     Left { name: ClusterName, build: BuildId, connections: u64, in_flight: u64 },
 }
@@ -234,7 +234,7 @@ impl<N: Net> Supervisor<N> {
     }
 
     /// Listeners of a build that was released meanwhile are closed by being dropped.
-    fn keep(&self, build: BuildId, bound: Vec<Bound<N::Listener>>) {
+    fn keep(&self, build: BuildId, bound: Vec<Bound<N>>) {
         if let Some(build) = lock(&self.shared.builds).get_mut(build) {
             build.waiting.extend(bound);
         }
@@ -344,7 +344,7 @@ impl<N: Net> Supervisor<N> {
         let free = {
             let mut builds = lock(&self.shared.builds);
             let mut free = listen::wanted(config, &tls);
-            free.retain(|wanted| !builds.exclude(wanted.address));
+            free.retain(|wanted| !builds.exclude(&wanted.spot));
             builds.insert(build, Arc::new(config.clone()), tls, Arc::new(books));
             free
         };
@@ -360,14 +360,14 @@ impl<N: Net> Supervisor<N> {
     fn bind_then(
         &mut self,
         wanted: Vec<listen::Wanted>,
-        news: impl FnOnce(Result<Vec<Bound<N::Listener>>, Reason>) -> News<N> + Send + 'static,
+        news: impl FnOnce(Result<Vec<Bound<N>>, Reason>) -> News<N> + Send + 'static,
     ) {
-        let (net, newsroom) = (self.shared.net.clone(), self.newsroom.clone());
+        let (shared, newsroom) = (self.shared.clone(), self.newsroom.clone());
         let mut releasing = self.releasing.subscribe();
         self.work.spawn(async move {
             // An error means that the supervisor is gone, and with it the need.
             let _ = releasing.wait_for(|builds| *builds == 0).await;
-            let bound = listen::bind(&net, wanted).await.map_err(|e| Reason::of(&e));
+            let bound = listen::bind(&shared.net, &shared.switchboard, wanted).await.map_err(|e| Reason::of(&e));
             let _ = newsroom.send(news(bound)); // likewise
         });
     }
@@ -425,9 +425,10 @@ impl<N: Net> Supervisor<N> {
     fn release(&mut self, build: BuildId) {
         let Some(build) = lock(&self.shared.builds).remove(build) else { return };
         self.releasing.send_modify(|builds| *builds += 1);
-        let releasing = self.releasing.clone();
+        let (shared, releasing) = (self.shared.clone(), self.releasing.clone());
         self.work.spawn(async move {
             build.release().await;
+            shared.switchboard.settled().await;
             releasing.send_modify(|builds| *builds -= 1);
         });
     }

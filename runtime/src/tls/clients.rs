@@ -1,7 +1,7 @@
 //! TLS towards clients.
 
 use super::{
-    Contents, Crypto, Stream, TlsError, files,
+    Contents, Crypto, Hello, Stream, TlsError, files,
     handshake::{Failure, handshake},
     identity::{identity, roots},
     read_ahead::ReadAhead,
@@ -21,7 +21,7 @@ use rustls::{
 };
 use std::{sync::Arc, time::Duration};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{Accept, TlsAcceptor};
 
 /// Makes what rustls needs to serve these settings; `contents` has the files of their block.
 ///
@@ -100,8 +100,22 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let accept = self.acceptor.accept(ReadAhead::new(stream)).into_fallible();
-        let shaken = tokio::time::timeout(self.timeout, handshake(accept));
+        self.finish(self.acceptor.accept(ReadAhead::new(stream))).await
+    }
+
+    /// The same with a client whose first message has been read.
+    pub(crate) async fn resume<S>(&self, hello: Hello<S>) -> Result<Stream<S>, Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.finish(hello.0.into_stream(self.acceptor.config().clone())).await
+    }
+
+    async fn finish<S>(&self, accept: Accept<ReadAhead<S>>) -> Result<Stream<S>, Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let shaken = tokio::time::timeout(self.timeout, handshake(accept.into_fallible()));
         match shaken.await {
             Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream.into()))),
             Ok(Err(failure)) => Err(failure),

@@ -78,7 +78,7 @@ impl Failure {
         Self { kind: Kind::CertificateWrongHost, what: format!("{host:?} is no name that a certificate could be for") }
     }
 
-    fn of(error: &io::Error, refused: Option<String>) -> Self {
+    pub(super) fn of(error: &io::Error, refused: Option<String>) -> Self {
         let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
             let eof = error.kind() == io::ErrorKind::UnexpectedEof;
             let what = if eof { "the other side closed the connection".to_owned() } else { error.to_string() };
@@ -153,11 +153,15 @@ where
     match shaken {
         Ok(stream) => Ok(stream),
         Err((error, stream)) => {
-            // Whether the other side takes it or not: it is over.
-            let _ = tokio::time::timeout(limits::ALERT_LINGER, see_off(stream)).await;
+            see_off_within(stream).await;
             Err(Failure::of(&error, refused))
         }
     }
+}
+
+/// Gives an alert the time to arrive. Whether the other side takes it or not: it is over.
+pub(super) async fn see_off_within<S: AsyncRead + AsyncWrite + Unpin>(stream: S) {
+    let _ = tokio::time::timeout(limits::ALERT_LINGER, see_off(stream)).await;
 }
 
 /// Closing a socket that holds unread bytes would send RST, which destroys the alert on its way.

@@ -13,6 +13,7 @@ mod error;
 mod expiry;
 mod files;
 mod handshake;
+mod hello;
 mod identity;
 mod read_ahead;
 mod stream;
@@ -24,6 +25,7 @@ pub(crate) use self::{
     expiry::{Own, own},
     files::of_cluster,
     handshake::{Failure, Leg},
+    hello::Hello,
     stream::Stream,
     upstream::Connector,
 };

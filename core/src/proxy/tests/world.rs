@@ -180,7 +180,8 @@ impl World {
         let loaded = self.proxy.loaded(generation).expect("a generation that is named is kept");
         let (values, _) = loaded.cluster(name).expect("a cluster is built from what has it");
         let ports = values.gateways.iter().flat_map(|g| match &g.kind {
-            GatewayKind::PortPerBroker(ports) => ports.ports().map(|(port, _)| port),
+            GatewayKind::PortPerBroker(ports) => ports.ports().map(|(port, _)| port).collect::<Vec<_>>(),
+            GatewayKind::Sni(sni) => vec![sni.bind().port()],
         });
         ports.collect()
     }

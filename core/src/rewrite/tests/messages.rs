@@ -113,7 +113,7 @@ impl<A: Addresses> Encoder<'_, A> {
         match self.addresses {
             Some(addresses) if node.id >= 0 => {
                 let (host, port) = addresses.virtual_address(NodeId(node.id));
-                (BrokerId(node.id), text(host), i32::from(port))
+                (BrokerId(node.id), text(&host), i32::from(port))
             }
             Some(_) | None => (BrokerId(node.id), text(&node.host), node.port),
         }

@@ -19,8 +19,8 @@ use crate::{
 pub(super) struct Golden;
 
 impl Addresses for Golden {
-    fn virtual_address(&self, node: NodeId) -> (&str, u16) {
-        ("kroxy.test", u16::try_from(node.0).ok().filter(|id| *id < 100).map_or(1, |id| 9100 + id))
+    fn virtual_address(&self, node: NodeId) -> (std::borrow::Cow<'_, str>, u16) {
+        ("kroxy.test".into(), u16::try_from(node.0).ok().filter(|id| *id < 100).map_or(1, |id| 9100 + id))
     }
 }
 

@@ -1,9 +1,10 @@
 //! TLS on both sides of the proxy, on real sockets: who is let in, who is believed, and what a reload changes.
 
-mod support {
-    pub(crate) mod certificates;
-}
+#[path = "../support/certificates.rs"]
+mod certificates;
+mod sni;
 
+use certificates::{Authority, Folder, Made};
 use kroxy_core::{
     proxy::Trigger,
     status::{ClusterState, ReloadOutcome},
@@ -29,7 +30,7 @@ use std::{
     },
     time::Duration,
 };
-use support::certificates::{Authority, Folder, Made};
+
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
