@@ -322,6 +322,7 @@ impl<'a> World<'a> {
         self.around.wires.stop_tampering();
         self.revive();
         self.proxy.orders.send(proxy::Order::Start);
+        self.proxy.orders.send(proxy::Order::PutRight);
         self.retry_drained();
         self.phase.send_replace(Phase::Finish);
     }

@@ -11,7 +11,7 @@ use crate::{
 };
 use kroxy_core::{
     cluster::has_edge,
-    proxy::Trigger,
+    proxy::{Refused, Trigger},
     status::{ClusterState, Event, EventKind, ProxyState, ReloadOutcome},
 };
 use runtime::{
@@ -26,7 +26,7 @@ use std::{
 };
 use tokio::{
     task::JoinSet,
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, sleep},
 };
 
 /// Ports of the host that somebody else holds.
@@ -40,6 +40,8 @@ pub(crate) enum Order {
     Shutdown,
     Retry(u8),
     Reload(Change),
+    /// Puts the last configuration that worked in force again: a cluster that never served has none to go back to.
+    PutRight,
     /// Somebody else takes a port of this host, or gives it back.
     Squat {
         port: u16,
@@ -109,7 +111,7 @@ impl ProxyHost {
                     Order::Start => break,
                     Order::Squat { port, on } => self.squat(&net, &mut squatters, port, on).await,
                     // Nobody is there to be asked.
-                    order @ (Order::Shutdown | Order::Retry(_) | Order::Reload(_)) => {
+                    order @ (Order::Shutdown | Order::Retry(_) | Order::Reload(_) | Order::PutRight) => {
                         self.note(format_args!("not running: {order:?}"));
                     }
                 }
@@ -149,6 +151,7 @@ impl ProxyHost {
                     }
                     Order::Squat { port, on } => self.squat(net, squatters, port, on).await,
                     Order::Retry(cluster) => { asked.spawn(self.clone().retry(proxy.clone(), cluster)); }
+                    Order::PutRight => { asked.spawn(self.clone().put_right(proxy.clone())); }
                     Order::Reload(change) => { asked.spawn(self.clone().reload(proxy.clone(), change)); }
                 },
                 _ = looks.tick() => self.look(&proxy),
@@ -219,6 +222,19 @@ impl ProxyHost {
         let name = topology::cluster_name(cluster);
         let done = proxy.retry(name.parse().expect("a name")).await;
         self.note(format_args!("retry {name}: {done:?}"));
+    }
+
+    async fn put_right(self, proxy: Proxy<SimNet>) {
+        lock(&self.file).put_back();
+        while let Ok(loaded) = proxy.read_again() {
+            match proxy.reload(Trigger::Api, loaded).await {
+                Err(Refused::Busy) => sleep(limits::RETRY_PAUSE).await,
+                done => {
+                    self.note(format_args!("put right: {:?}", done.map(|report| report.outcome)));
+                    break;
+                }
+            }
+        }
     }
 
     /// Writes a new file and reloads. A change that does not come into force is taken back, as an operator would.
