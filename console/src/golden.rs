@@ -282,12 +282,32 @@ fn without_colours_there_are_none() {
     }
 }
 
+/// A page with each screen that it shows as it is in the golden file that its mark names.
+fn with_screens(page: &str) -> String {
+    let mut parts = page.split("<!-- screen: ");
+    let mut made = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (name, rest) = part.split_once(" -->\n```text\n").expect("a screen stands behind its mark");
+        let (_, behind) = rest.split_once("\n```").expect("a screen ends");
+        let path = root().join(format!("tests/golden/{name}.txt"));
+        let screen = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        made += &format!("<!-- screen: {name} -->\n```text\n{}\n```{behind}", screen.trim_end());
+    }
+    made
+}
+
 #[test]
 fn the_documentation_shows_the_screens_as_they_are() {
-    let text = fs::read_to_string(root().join("../docs/console.md")).expect("the page is there");
-    for name in ["failed-80x24.txt", "draining-detail-80x24.txt"] {
-        let screen = fs::read_to_string(root().join("tests/golden").join(name)).expect("the screen is there");
-        assert!(text.contains(screen.trim_end()), "docs/console.md shows another {name}");
+    for (name, screens) in [("README.md", 1), ("docs/console.md", 2)] {
+        let path = root().join("..").join(name);
+        let page = fs::read_to_string(&path).expect("the page is there");
+        assert_eq!(page.matches("<!-- screen: ").count(), screens, "{name}");
+        let made = with_screens(&page);
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&path, &made).expect("the page can be written");
+        } else {
+            assert!(page == made, "{name} shows an old screen; UPDATE_GOLDEN=1 writes it anew");
+        }
     }
 }
 

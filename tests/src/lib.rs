@@ -11,12 +11,18 @@ pub mod library;
 pub mod ports;
 pub mod process;
 pub mod proxy;
+pub mod terminal;
 pub mod wire;
 
 use std::env;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// A first build compiles everything.
+const BUILD_LIMIT: Duration = Duration::from_secs(1800);
 
 /// The variable that asks for the tests with a real Kafka.
 pub const ASK: &str = "KROXY_REAL_KAFKA";
@@ -71,6 +77,21 @@ pub fn workspace() -> &'static Path {
 fn profile_folder() -> PathBuf {
     let test = env::current_exe().expect("a running test has a file");
     test.ancestors().nth(2).expect("cargo puts tests into PROFILE/deps").to_owned()
+}
+
+/// A binary of the workspace, in the profile of the tests: built by cargo, unless it is there.
+///
+/// # Panics
+/// When it cannot be built.
+pub fn built(package: &str, binary: &str) -> PathBuf {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet", "--package", package, "--bin", binary]).current_dir(workspace());
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    process::run(BUILD_LIMIT, &build).demand("cargo build");
+    profile_folder().join(binary)
 }
 
 /// Where a story leaves configuration and logs, in cargo's output folder.

@@ -14,5 +14,9 @@ pub const KROXY_BOOTSTRAP: u16 = 24_092;
 pub const KROXY_FIRST_NODE: u16 = 24_100;
 /// The ports of the second virtual cluster are so far from those of the first, and so on.
 pub const KROXY_PORTS_EACH: u16 = 100;
+/// The first port of the proxies that the console looks at.
+pub const CONSOLE_FIRST: u16 = 24_800;
+/// The first of their admin interfaces.
+pub const CONSOLE_ADMIN: u16 = 24_890;
 /// Admin interface of kroxy.
 pub const KROXY_ADMIN: u16 = 24_999;

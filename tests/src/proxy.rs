@@ -5,7 +5,7 @@ use crate::cluster::{Cluster, Listener};
 use crate::configuration::{Configuration, VirtualCluster};
 use crate::process::{run, wait_until};
 use crate::wire;
-use crate::{Mode, Turn, profile_folder, scratch, workspace};
+use crate::{Mode, Turn, built, scratch};
 use std::env;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const BUILD_LIMIT: Duration = Duration::from_secs(1800);
 const READY_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
@@ -175,15 +174,5 @@ fn spawn(program: &Path, configuration: &Path, log: &Path) -> Child {
 
 /// `$KROXY_BIN`, or the one that cargo has built, or builds now.
 fn program() -> PathBuf {
-    if let Some(given) = env::var_os("KROXY_BIN") {
-        return given.into();
-    }
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--package", "runtime", "--bin", "kroxy"]).current_dir(workspace());
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    run(BUILD_LIMIT, &build).demand("cargo build");
-    profile_folder().join("kroxy")
+    env::var_os("KROXY_BIN").map_or_else(|| built("runtime", "kroxy"), PathBuf::from)
 }
