@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// A broker's id as Kafka gives it (`node.id`); -1 stands for "none" in the protocol.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct NodeId(pub i32);
 

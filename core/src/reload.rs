@@ -158,6 +158,7 @@ impl<'a> InForce<'a> {
 
 /// What a reload would do.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Plan {
     /// Every virtual cluster of before and after, sorted by name.
     pub virtual_clusters: Vec<ClusterPlan>,
@@ -171,9 +172,11 @@ pub struct Plan {
 
 /// What a reload would do to one virtual cluster.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClusterPlan {
     /// Its name.
     #[serde(deserialize_with = "name")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub name: ClusterName,
     /// What is done.
     pub action: ReloadAction,
@@ -181,11 +184,13 @@ pub struct ClusterPlan {
     pub fields: Vec<FieldChange>,
     /// Clusters that still have addresses which this one is to have: it binds them when those have let go.
     #[serde(deserialize_with = "names")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub after: Vec<ClusterName>,
 }
 
 /// A field that is not what it was.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FieldChange {
     /// Its path, such as `upstream.bootstrap_servers`.
     pub field: String,

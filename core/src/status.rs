@@ -28,6 +28,7 @@ pub const API_VERSION: u32 = 1;
 
 /// The answer to `GET /api/v1/status`: one moment of one proxy.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Status {
     /// [`API_VERSION`] of the proxy that wrote this.
@@ -48,6 +49,7 @@ pub struct Status {
 
 /// The proxy process.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct ProxyStatus {
     /// Where it is in its life.
@@ -66,6 +68,7 @@ pub struct ProxyStatus {
 
 /// The configuration that is really in force, which after a failed reload is not the file's.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct ConfigurationStatus {
     /// 1 for the configuration of the start, one more for each reload that changed something.
@@ -84,6 +87,7 @@ pub struct ConfigurationStatus {
 
 /// One virtual cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct ClusterStatus {
     /// Its identity, as the configuration spells it.
@@ -126,6 +130,7 @@ pub struct ClusterStatus {
 
 /// A certificate that the proxy shows.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct CertificateStatus {
     /// The field that names it, such as `gateways.internal.tls.certificates[0]`.
@@ -138,6 +143,7 @@ pub struct CertificateStatus {
 
 /// A retry of a virtual cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct RetryStatus {
     /// Retries made or under way since it last served; 0 before the first one.
@@ -150,6 +156,7 @@ pub struct RetryStatus {
 
 /// How far a drain is.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct DrainStatus {
     /// What it is for.
@@ -168,6 +175,7 @@ pub struct DrainStatus {
 
 /// Counters since the process started.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Totals {
     /// Requests read from clients.
@@ -187,6 +195,7 @@ pub struct Totals {
 /// Latency of the requests of about the last minute, split by who took the time. Answers that the proxy gave itself are not
 /// among them.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Latency {
     /// What the proxy added: from turning to the bytes that end a request until they were written, and the same for its
@@ -200,6 +209,7 @@ pub struct Latency {
 
 /// Two points of a latency distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Quantiles {
     /// Half took no longer.
@@ -210,6 +220,7 @@ pub struct Quantiles {
 
 /// Requests of one API.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct ApiCount {
     /// Kafka's name of the API, such as `Fetch`, or its key as a number where it has none here.
@@ -220,6 +231,7 @@ pub struct ApiCount {
 
 /// One way into a virtual cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct GatewayStatus {
     /// Its name in the configuration.
@@ -227,6 +239,7 @@ pub struct GatewayStatus {
     /// How it tells brokers apart: by `port` or by `sni`.
     pub kind: String,
     /// What clients use as `bootstrap.servers`.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub bootstrap: Option<HostPort>,
     /// Clients must use TLS here.
     pub tls: bool,
@@ -236,6 +249,7 @@ pub struct GatewayStatus {
 
 /// One bound socket.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct ListenerStatus {
     /// The local address, such as `0.0.0.0:9192`.
@@ -246,9 +260,11 @@ pub struct ListenerStatus {
 
 /// The Kafka cluster behind a virtual cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct UpstreamStatus {
     /// As configured.
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub bootstrap_servers: Vec<HostPort>,
     /// The proxy uses TLS towards it.
     pub tls: bool,
@@ -258,6 +274,7 @@ pub struct UpstreamStatus {
 
 /// One upstream broker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct NodeStatus {
     /// Its node id; -1 for a bootstrap server that is not known to be one of the others.
@@ -283,6 +300,7 @@ impl Default for NodeStatus {
 
 /// One client: connections with the same client id, host, software and principal.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct ClientStatus {
     /// `client.id`; empty where the client gives none.

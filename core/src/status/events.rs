@@ -8,6 +8,7 @@ use super::{ClusterState, DrainReason, ProxyState, ReloadOutcome, ReloadReport, 
 
 /// One line of `GET /api/v1/events`: the `data` of one server-sent event.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Event {
     /// Counts from 1 within one process: a gap means that the reader was too slow and missed some.
@@ -21,6 +22,7 @@ pub struct Event {
 
 /// What happened, named in the field `event`.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventKind {
     /// A virtual cluster went from one state to another.
@@ -74,6 +76,7 @@ pub enum EventKind {
 
 /// How much an event matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// For whoever looks for a fault.
@@ -126,6 +129,7 @@ impl Event {
 
 /// A virtual cluster went from one state to another.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct ClusterTransition {
     /// The state left; absent for a cluster that is new.
@@ -143,6 +147,7 @@ pub struct ClusterTransition {
 
 /// The proxy went from one state to another.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct ProxyTransition {
     /// The state left; absent for the first.

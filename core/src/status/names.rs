@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Where a virtual cluster is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ClusterState {
     /// Being built: certificates read, filters made, listeners bound.
@@ -24,6 +25,7 @@ pub enum ClusterState {
 
 /// What a drain is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum DrainReason {
     /// A new configuration that connections cannot be kept across.
@@ -42,6 +44,7 @@ pub enum DrainReason {
 
 /// Where the proxy is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ProxyState {
     /// Made, not asked to start.

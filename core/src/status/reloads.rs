@@ -6,6 +6,7 @@ use super::names::named;
 
 /// How a reload ended: the answer to `POST /api/v1/reload` as well.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct ReloadReport {
     /// Who asked: `signal`, `api` or `watch`.
@@ -30,6 +31,7 @@ pub struct ReloadReport {
 
 /// How a reload ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ReloadOutcome {
     /// There was nothing to change.
@@ -52,6 +54,7 @@ pub enum ReloadOutcome {
 
 /// What a reload did to one virtual cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct ClusterReload {
     /// Its name.
@@ -68,6 +71,7 @@ pub struct ClusterReload {
 
 /// What a reload does to a virtual cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ReloadAction {
     /// Nothing: it is as it was.
@@ -114,6 +118,7 @@ impl ReloadAction {
 
 /// How one virtual cluster's part of a reload ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ClusterOutcome {
     /// There was nothing to do.

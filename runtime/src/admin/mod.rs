@@ -5,6 +5,8 @@
 
 mod events;
 mod guard;
+#[cfg(test)]
+mod openapi;
 mod routes;
 
 pub(crate) use guard::Guard;

@@ -128,7 +128,9 @@ async fn shutdown<N: Net>(State(proxy): State<Proxy<N>>) -> Response {
 
 /// What was done, or begun, in words.
 #[derive(Serialize)]
-struct Done {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Done {
+    /// The words.
     message: String,
 }
 
@@ -138,7 +140,9 @@ fn done(message: impl Into<String>) -> Json<Done> {
 
 /// Why something was not done, in words; a line for each thing that is wrong.
 #[derive(Serialize)]
-struct Refusal {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Refusal {
+    /// The words.
     error: String,
 }
 
