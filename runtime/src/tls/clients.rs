@@ -67,7 +67,8 @@ impl ResolvesServerCert for Shown {
         let usable = || self.0.iter().filter(|c| c.key.choose_scheme(hello.signature_schemes()).is_some());
         let name = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
         let named = name.and_then(|name| usable().find(|certificate| is_for(certificate, &name)));
-        named.or_else(|| usable().next()).cloned()
+        // Where none is usable, rustls finds that out by itself, and has the right alert for it.
+        named.or_else(|| usable().next()).or(self.0.first()).cloned()
     }
 }
 

@@ -87,6 +87,11 @@ impl Failure {
         let what = match (tls, refused) {
             (Error::InvalidMessage(_), _) => format!("the other side does not speak TLS ({tls})"),
             (Error::AlertReceived(alert), _) => format!("the other side refused: {}", in_words(*alert)),
+            (Error::InvalidCertificate(CertificateError::Other(why)), Some(subject))
+                if is_authority(&why.0.to_string()) =>
+            {
+                format!("the certificate of {subject} is an authority's: it signs others and is shown by nobody")
+            }
             (Error::InvalidCertificate(why), Some(subject)) => format!("the certificate of {subject}: {why}"),
             _ => tls.to_string(),
         };
@@ -101,6 +106,11 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// Whether webpki says that a server or client shows the certificate of an authority, as `openssl req -x509` makes them.
+fn is_authority(why: &str) -> bool {
+    why.contains("CaUsedAsEndEntity")
+}
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the errors are rustls's, which may add some")]
 fn kind(error: &Error) -> Kind {

@@ -66,6 +66,11 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
+    /// Its own certificate with its key.
+    pub(crate) fn itself(&self) -> Made {
+        Made { chain: self.pem.clone(), key: self.issuer.key().serialize_pem() }
+    }
+
     /// A certificate for these names, the first of which is its subject, that is good now.
     pub(crate) fn sign(&self, names: &[&str]) -> Made {
         self.sign_for_years(names, 2020, 2090)

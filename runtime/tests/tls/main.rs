@@ -235,6 +235,32 @@ async fn served(world: &World, config: ClientConfig) -> io::Result<()> {
     }
 }
 
+#[tokio::test]
+async fn a_client_with_no_suite_in_common_is_told_so() {
+    let (folder, servers, _) = gateway_files();
+    // The certificate has an ECDSA key.
+    let suites = r#"versions: [Tls12], cipher_suites: ["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"]"#;
+    let world = World::serving(folder, &format!("{PAIR}, {suites}"), "").await;
+    let connected = connect(world.clients_at, client_config(&servers, None, BOTH), "kroxy.example").await;
+    let refused = connected.expect_err("nothing in common");
+    assert!(refused.to_string().contains("HandshakeFailure"), "{refused}");
+    world.failed("client", "incompatible", 1).await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn an_authority_that_is_shown_as_a_server_is_refused_in_words() {
+    let (folder, brokers, _) = upstream_files();
+    let world = World::serving(folder, "", r#"ca: File("{}ca.pem")"#).await;
+    let asked = asked_through(&world, &broker(&brokers.itself(), None)).await;
+    assert!(asked.is_err(), "webpki does not take it");
+    world.failed("upstream", "certificate_invalid", 1).await;
+    let status = world.proxy.status();
+    let errors: Vec<_> = status.virtual_clusters[0].upstream.nodes.iter().flat_map(|n| n.last_error.clone()).collect();
+    assert!(errors.join("; ").contains("the certificate of CN=brokers is an authority's"), "{errors:?}");
+    world.end().await;
+}
+
 /// Files of a gateway: `a.pem` and `a.key` for `kroxy.example`, `clients.pem` with those who sign clients.
 fn gateway_files() -> (Folder, Authority, Authority) {
     let (folder, servers, clients) = (Folder::new(), Authority::new("servers"), Authority::new("clients"));
