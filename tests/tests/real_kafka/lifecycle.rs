@@ -142,6 +142,8 @@ struct QuietGroups {
 
 impl QuietGroups {
     const TOPIC: &str = "quiet";
+    /// Three members, each at three brokers.
+    const LONG_POLLS: u64 = 9;
 
     fn start(cluster: &Cluster, story: &str, at: &str) -> Self {
         let bootstrap = cluster.bootstrap(Listener::Plaintext);
@@ -167,7 +169,7 @@ impl QuietGroups {
                 .ok()
                 .and_then(|answer| answer.json()["virtual_clusters"][0]["in_flight"].as_u64())
         };
-        wait_until("long polls are parked", LIMIT, || parked().is_none_or(|n| n >= 6));
+        wait_until("long polls are parked", LIMIT, || parked().is_none_or(|n| n >= Self::LONG_POLLS));
     }
 
     /// Records that are sent now reach every group, and nobody has been told of a failure.
