@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::app::fast_forward;
 use crate::model::{Action, Model, Msg, News, Outcome, Overlay, ReloadStage, Screen};
 use crate::snapshot;
-use crate::source::player::{DEMO, Recording};
+use crate::source::player::{DEMO, Recording, STORY};
 use crate::theme::Theme;
 use crate::update::update;
 
@@ -47,9 +47,14 @@ fn golden(name: &str, model: &mut Model, sizes: &[(u16, u16)]) {
     }
 }
 
-/// The demo after so many seconds.
+/// The story, which has everything, after so many seconds.
 fn demo(seconds: u64) -> Model {
-    let recording = Recording::parse(DEMO).expect("the demo is a recording");
+    after(STORY, seconds)
+}
+
+/// A recording after so many seconds.
+fn after(recording: &str, seconds: u64) -> Model {
+    let recording = Recording::parse(recording).expect("it is a recording");
     let mut model = Model::new(&recording.proxies, Theme::Dark, (80, 24), recording.begun_unix_ms);
     fast_forward(&mut model, &recording, seconds * 1_000);
     model
@@ -84,7 +89,7 @@ fn healthy() {
 #[test]
 fn one_failed() {
     golden("failed", &mut demo(30), &SIZES);
-    let mut replayed = demo(30);
+    let mut replayed = after(DEMO, 30);
     replayed.playing = true;
     golden("demo", &mut replayed, &LOW);
     golden("failed-detail", &mut detail(demo(30), "iot-telemetry"), &SIZES);
@@ -172,7 +177,7 @@ fn one_of_many(n: u64, second: u64) -> ClusterStatus {
 #[test]
 fn several_proxies() {
     let proxies = ["edge-1", "edge-2", "edge-3"].map(|name| (name.to_owned(), format!("http://{name}.example:9190")));
-    let recording = Recording::parse(DEMO).expect("the demo is a recording");
+    let recording = Recording::parse(STORY).expect("the story is a recording");
     let mut model = Model::new(&proxies, Theme::Dark, (80, 24), recording.begun_unix_ms);
     fast_forward(&mut model, &recording, 30_000);
     let at = recording.begun_unix_ms + 30_000;

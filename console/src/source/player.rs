@@ -9,6 +9,10 @@ use crate::model::{EventsFeed, News};
 /// The session that `--demo` plays.
 pub(crate) const DEMO: &str = include_str!("../../../fixtures/console/demo.jsonl");
 
+/// A session that shows everything at least once: for golden screens.
+#[cfg(test)]
+pub(crate) const STORY: &str = include_str!("../../../fixtures/console/story.jsonl");
+
 /// A recording, read in full.
 #[derive(Clone, Debug)]
 pub(crate) struct Recording {
