@@ -22,8 +22,8 @@ const BANNED: [&str; 12] = [
     "rand::",
 ];
 
-/// What the core may be built from: data structures and codecs.
-const DEPENDENCIES: [&str; 4] = ["bytes", "kafka-protocol", "serde", "thiserror"];
+/// What the core may be built from: data structures and codecs, and schemas of both.
+const DEPENDENCIES: [&str; 7] = ["base64", "bytes", "kafka-protocol", "schemars", "serde", "serde_json", "thiserror"];
 
 fn violations(source: &str) -> Vec<&'static str> {
     let code: String = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
