@@ -1,5 +1,7 @@
 //! What each change of a configuration needs.
 
+mod properties;
+
 use core::time::Duration;
 use std::net::{IpAddr, Ipv4Addr};
 
