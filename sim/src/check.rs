@@ -32,6 +32,13 @@ pub(crate) fn judge(plan: &Plan, truths: &[Truth], history: &History) -> Vec<Fin
         if sent.outcome == Outcome::Failed && found.contains(value) {
             wrong.note(Checker::Logs, "refused, and in a log all the same", name());
         }
+        if sent.outcome == Outcome::Written && plan.is_gentle() && !found.contains(value) {
+            wrong.note(
+                Checker::Logs,
+                "written whole with acks=0, only the proxy was at work, and it is in no log",
+                name(),
+            );
+        }
         if plan.faults.is_empty() && !found.contains(value) {
             wrong.note(Checker::Logs, "nothing went wrong, and it is in no log", name());
         }

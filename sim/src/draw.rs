@@ -188,6 +188,7 @@ fn rude() -> impl Strategy<Value = Rude> {
         Rude::Dribble,
         Rude::Impatient,
         Rude::Flood,
+        Rude::Patient,
     ])
 }
 

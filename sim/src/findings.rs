@@ -3,7 +3,6 @@
 use crate::lock;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeSet,
     fmt,
     sync::{Arc, Mutex},
 };
@@ -23,12 +22,22 @@ pub enum Checker {
     Topics,
     /// What the admin API says over HTTP can be read and agrees with itself.
     Admin,
+    /// A broker is asked what a client of its cluster has asked, and as often.
+    Requests,
     /// An answer fits the next request of its connection, and says what a broker has said.
     Answers,
     /// No client is told an upstream address.
     Addresses,
     /// States go along the edges, and events, status and metrics tell of the same ones.
     States,
+    /// No connection holds more than its limit.
+    Memory,
+    /// What was answered is in flight no more.
+    InFlight,
+    /// What has a deadline is over by then, and a retry has its pause.
+    Deadlines,
+    /// What concerns one virtual cluster is not noticed in another.
+    Neighbours,
     /// Within bounded time after the healing everybody gets on.
     Progress,
     /// The proxy lets go of what it has no use for.
@@ -47,9 +56,14 @@ impl Checker {
             Self::Transactions => "transactions",
             Self::Topics => "topics",
             Self::Admin => "admin",
+            Self::Requests => "requests",
             Self::Answers => "answers",
             Self::Addresses => "addresses",
             Self::States => "states",
+            Self::Memory => "memory",
+            Self::InFlight => "in flight",
+            Self::Deadlines => "deadlines",
+            Self::Neighbours => "neighbours",
             Self::Progress => "progress",
             Self::Leaks => "leaks",
             Self::Ending => "ending",
@@ -84,16 +98,22 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What was found while the world ran, each thing once. Clones are the same.
+/// Findings of one run that are kept: the first ones have led to the others.
+const KEPT: usize = 50;
+
+/// What was found while the world ran, each thing once and in its order. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Findings(Arc<Mutex<BTreeSet<Finding>>>);
+pub(crate) struct Findings(Arc<Mutex<Vec<Finding>>>);
 
 impl Findings {
     pub(crate) fn note(&self, checker: Checker, what: impl Into<String>) {
-        lock(&self.0).insert(Finding::new(checker, what));
+        let (finding, mut all) = (Finding::new(checker, what), lock(&self.0));
+        if all.len() < KEPT && !all.contains(&finding) {
+            all.push(finding);
+        }
     }
 
     pub(crate) fn all(&self) -> Vec<Finding> {
-        lock(&self.0).iter().cloned().collect()
+        lock(&self.0).clone()
     }
 }

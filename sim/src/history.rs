@@ -22,6 +22,8 @@ pub(crate) enum Outcome {
     Ok,
     /// A broker has said that it is not, or it was never sent.
     Failed,
+    /// It was written whole, and nobody was asked to say anything.
+    Written,
     /// Nobody has said anything, or the answer was lost.
     Indefinite,
 }

@@ -1,6 +1,6 @@
 //! What happened, line by line: simulated time, host, event. Lengths of what was read and written, never the bytes.
 
-use crate::{limits, lock};
+use crate::{digest::Fnv, limits, lock};
 use std::{
     collections::VecDeque,
     fmt::{self, Write},
@@ -20,24 +20,6 @@ struct Lines {
     tail: VecDeque<String>,
     /// All of it, where somebody wants that.
     whole: Option<String>,
-}
-
-/// FNV-1a of 64 bits: enough to tell two journals apart that nobody forges.
-#[derive(Debug)]
-struct Fnv(u64);
-
-impl Default for Fnv {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Fnv {
-    fn add(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
 }
 
 impl Journal {
@@ -75,7 +57,7 @@ impl Journal {
     /// How many lines there are, and a digest over all of them.
     pub fn digest(&self) -> (u64, u64) {
         let lines = lock(&self.0);
-        (lines.count, lines.digest.0)
+        (lines.count, lines.digest.value())
     }
 
     /// The last lines, without reads and writes.

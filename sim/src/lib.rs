@@ -8,8 +8,10 @@
 mod check;
 mod clients;
 mod dice;
+mod digest;
 pub mod draw;
 pub mod findings;
+mod gentle;
 mod history;
 mod hosts;
 pub mod journal;

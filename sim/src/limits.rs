@@ -32,6 +32,16 @@ pub(crate) const QUIET: Duration = Duration::from_secs(35);
 /// How long the proxy may take to stop beyond the drain timeout of its clusters.
 pub(crate) const STOP: Duration = Duration::from_secs(5);
 
+/// How long a connection may be open at which nothing is said: the time that a client has for its first request, which worlds
+/// configure as 5 s, and what ending it may take.
+pub(crate) const SILENCE: Duration = Duration::from_millis(7_500);
+
+/// How much longer than its timeout a drain may have connections: the status is looked at now and then.
+pub(crate) const DRAIN_OVERRUN: Duration = Duration::from_millis(300);
+
+/// The shortest pause before a retry: half of what worlds configure, for the other half is drawn.
+pub(crate) const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
+
 /// The drain timeout that worlds configure.
 pub(crate) const DRAIN: Duration = Duration::from_secs(2);
 
@@ -40,6 +50,9 @@ pub(crate) const LOOK: Duration = Duration::from_millis(50);
 
 /// Lines of the journal that a failure shows.
 pub(crate) const TAIL: usize = 60;
+
+/// Bytes that a client asks for at once: many times what a connection may hold for it.
+pub(crate) const FETCH: i32 = 4 << 20;
 
 /// Bytes of one response that a simulated client takes.
 pub(crate) const RESPONSE: usize = 16 << 20;

@@ -75,7 +75,7 @@ impl Report {
                     *count += 1;
                 }
                 Outcome::Failed => operations.1 += 1,
-                Outcome::Indefinite => operations.2 += 1,
+                Outcome::Written | Outcome::Indefinite => operations.2 += 1,
             }
         }
         Self {
@@ -85,7 +85,7 @@ impl Report {
             transactions: history.ledger().counts(),
             redelivered: history.redelivered(),
             simulated,
-            cut_answers: wires.cut_answers(),
+            cut_answers: wires.exchanges.cut_answers(),
             streams: wires.streams(),
             transitions: seen.transitions,
             reloads: seen.reloads,

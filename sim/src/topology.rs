@@ -61,6 +61,21 @@ pub(crate) fn bootstrap_port(cluster: u8) -> u16 {
     10_000 + 100 * u16::from(cluster)
 }
 
+/// Whether clients of Kafka come in at a port of the proxy.
+pub(crate) fn is_gateway(port: u16) -> bool {
+    port >= bootstrap_port(0) || port == TAKEN
+}
+
+/// The cluster whose clients come in at a port.
+pub(crate) fn cluster_at(port: u16) -> u8 {
+    u8::try_from(port.saturating_sub(bootstrap_port(0)) / 100).unwrap_or_default()
+}
+
+/// The cluster whose brokers are on a host.
+pub(crate) fn cluster_of(host: &str) -> u8 {
+    host.strip_prefix("brokers-").and_then(|number| number.parse().ok()).unwrap_or_default()
+}
+
 /// The configuration of a proxy for so many clusters of so many brokers, as a file would say it.
 pub(crate) fn configuration(clusters: u8, nodes: u8, change: Option<Change>) -> String {
     let mut text = format!(

@@ -79,7 +79,12 @@ pub fn run(plan: &Plan, journal: &Journal) -> Result<Report, NotDeterministic> {
     }));
     let mut violations = findings.all();
     match played {
-        Ok((Ok(()), truths)) => violations.extend(check::judge(plan, &truths, &history)),
+        Ok((Ok(()), truths)) => {
+            violations.extend(check::judge(plan, &truths, &history));
+            let seen = lock(&seen);
+            let drained = |cluster, from, to| seen.has_drained(cluster, from, to);
+            violations.extend(around.wires.exchanges.judge(drained, plan.is_gentle()));
+        }
         Ok((Err(found), _)) => violations.push(found),
         Err(panic) => violations.push(Finding::new(Checker::Panics, panic_text(panic.as_ref()))),
     }
@@ -126,8 +131,7 @@ impl<'a> World<'a> {
             all.push(brokers);
         }
         let proxy = ProxyHost {
-            clusters: plan.clusters,
-            nodes: plan.nodes,
+            plan: plan.clone(),
             orders: Mailbox::default(),
             seen: seen.clone(),
             file: Arc::new(Mutex::new(File::new(topology::configuration(plan.clusters, plan.nodes, None)))),
@@ -399,6 +403,8 @@ impl<'a> World<'a> {
                     format!("{name} is {state} with {connections} connections and {in_flight} in flight")
                 })
                 .collect();
+            let reloading = (seen.reloading > 0).then(|| "a reload is not over".to_owned());
+            let left: Vec<String> = left.into_iter().chain(reloading).collect();
             if left.is_empty() { Ok(()) } else { Err(left.join(", ")) }
         })
     }

@@ -4,14 +4,16 @@ use crate::limits;
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
     messages::{
-        MetadataRequest, ProduceRequest, ProduceResponse, RequestHeader, ResponseHeader, TopicName, TransactionalId,
+        FetchRequest, MetadataRequest, ProduceRequest, ProduceResponse, RequestHeader, ResponseHeader, TopicName,
+        TransactionalId,
+        fetch_request::{FetchPartition, FetchTopic},
         metadata_request::MetadataRequestTopic,
         produce_request::{PartitionProduceData, TopicProduceData},
     },
     protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes},
     records::{Compression, NO_PARTITION_LEADER_EPOCH, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType},
 };
-use std::io;
+use std::{io, time::Duration};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The version of Metadata that is spoken.
@@ -20,6 +22,8 @@ pub(super) const METADATA: i16 = 9;
 pub(super) const FIND_COORDINATOR: i16 = 4;
 /// The version of DescribeConfigs that is spoken.
 pub(super) const DESCRIBE_CONFIGS: i16 = 4;
+/// The version of Fetch that is spoken: records and no addresses.
+pub(super) const FETCH: i16 = 11;
 /// The version of Produce that is spoken.
 pub(super) const PRODUCE: i16 = 9;
 
@@ -65,6 +69,19 @@ pub(super) async fn send(stream: &mut (impl AsyncWrite + Unpin), frame: &[u8]) -
 pub(super) fn metadata(topic: &'static str) -> MetadataRequest {
     let topic = MetadataRequestTopic::default().with_name(Some(TopicName(StrBytes::from_static_str(topic))));
     MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(true)
+}
+
+/// Everything that is in the first partition of a topic, once there are so many bytes or so much time has passed.
+pub(super) fn fetch(topic: &'static str, least_bytes: i32, wait: Duration) -> FetchRequest {
+    let partition = FetchPartition::default().with_partition_max_bytes(limits::FETCH);
+    let topic =
+        FetchTopic::default().with_topic(TopicName(StrBytes::from_static_str(topic))).with_partitions(vec![partition]);
+    FetchRequest::default()
+        .with_max_wait_ms(i32::try_from(wait.as_millis()).expect("a few seconds"))
+        .with_min_bytes(least_bytes)
+        .with_max_bytes(limits::FETCH)
+        .with_session_epoch(-1)
+        .with_topics(vec![topic])
 }
 
 /// A record as it is sent; of an idempotent producer with its id, epoch and sequence number.

@@ -8,8 +8,11 @@ use kafka_protocol::{
 };
 use kroxy_core::address::HostPort;
 use runtime::net::Net;
-use std::{collections::BTreeMap, io};
-use tokio::time::timeout;
+use std::{collections::BTreeMap, future::poll_fn, io, pin::Pin, task::Poll};
+use tokio::{
+    io::{AsyncRead, AsyncWriteExt, ReadBuf},
+    time::timeout,
+};
 
 /// What a coordinator coordinates.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,14 +34,26 @@ impl Lines {
         Self { me, correlation: 0, streams: BTreeMap::new(), opened: 0 }
     }
 
-    /// Makes sure that there is a connection.
+    /// Makes sure that there is a connection. One that the other end has closed is closed here as well, as clients do.
     pub(super) async fn open(&mut self, to: &HostPort) -> io::Result<()> {
+        if let Some(mut stream) = self.streams.remove(to) {
+            if has_ended(&mut stream).await {
+                let _ = stream.shutdown().await; // it may be gone altogether
+            } else {
+                self.streams.insert(to.clone(), stream);
+            }
+        }
         if !self.streams.contains_key(to) {
             let stream = timeout(limits::OPERATION, self.me.net.connect(to)).await??;
             self.streams.insert(to.clone(), stream);
             self.opened += 1;
         }
         Ok(())
+    }
+
+    /// Whether there is a connection on which nothing has failed.
+    pub(super) fn has(&self, to: &HostPort) -> bool {
+        self.streams.contains_key(to)
     }
 
     /// How many connections there were.
@@ -111,7 +126,17 @@ impl Lines {
     /// Sends no more on any connection: what was sent and is never answered must not be destroyed by a reset.
     pub(super) async fn close(&mut self) {
         for stream in self.streams.values_mut() {
-            let _ = tokio::io::AsyncWriteExt::shutdown(stream).await; // the proxy may have closed it before
+            let _ = stream.shutdown().await; // the proxy may have closed it before
         }
     }
+}
+
+/// Whether the other end has closed a connection on which nothing is awaited.
+async fn has_ended(stream: &mut SimStream) -> bool {
+    let mut nothing = [0; 1];
+    poll_fn(|cx| {
+        let read = Pin::new(&mut *stream).poll_read(cx, &mut ReadBuf::new(&mut nothing));
+        Poll::Ready(read.is_ready())
+    })
+    .await
 }

@@ -136,11 +136,11 @@ impl Clients {
     fn client(&self, cluster: u8, name: String, dice: &mut Dice) -> Client {
         self.history.busy(&name, true);
         Client {
+            net: SimNet::new(topology::CLIENTS, Role::Client, &self.around.wires).of(&name),
             name,
             cluster,
             partitions: self.partitions,
             load: self.load,
-            net: SimNet::new(topology::CLIENTS, Role::Client, &self.around.wires),
             dice: Dice::new(dice.seed()),
             phase: self.phase.clone(),
             history: self.history.clone(),

@@ -94,6 +94,9 @@ async fn send(
     };
     let requests: Vec<_> = records.iter().map(request).collect();
     let answers = lines.pipeline(leader, kafka::PRODUCE, &requests, acks != Acks::None).await;
+    if acks == Acks::None && lines.has(leader) {
+        return vec![Outcome::Written; records.len()];
+    }
     let mut outcomes: Vec<Outcome> = answers.iter().map(outcome).collect();
     outcomes.resize(records.len(), Outcome::Indefinite);
     outcomes

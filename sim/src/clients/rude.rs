@@ -2,20 +2,25 @@
 
 use super::kafka;
 use crate::{dice::Dice, net::SimNet, plan::Rude, topology};
+use kafka_protocol::messages::FetchRequest;
 use kroxy_core::address::HostPort;
 use runtime::net::Net;
 use std::{io, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 /// How long one of them stays.
 const STAY: Duration = Duration::from_secs(4);
-/// How often a deaf client asks.
+/// How often a deaf client asks who leads.
 const QUESTIONS: i32 = 400;
 /// Connections of a storm.
 const STORM: usize = 2_000;
+/// How often a deaf client asks for everything that there is.
+const GREEDY: i32 = 40;
+/// How long a patient client has its broker wait for records.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// The pause between two bytes.
 const DRIBBLE: Duration = Duration::from_millis(10);
 
@@ -44,6 +49,9 @@ async fn misbehave(how: Rude, net: SimNet, to: HostPort, mut dice: Dice) -> io::
     if how == Rude::Storm {
         return storm(&net, &to).await;
     }
+    if how == Rude::Patient {
+        return wait(&net.well_behaved().of("patient"), &to).await;
+    }
     let mut stream = net.connect(&to).await?;
     let question = |n| kafka::frame("rude", kafka::METADATA, n, &kafka::metadata(topology::READINGS));
     match how {
@@ -61,6 +69,10 @@ async fn misbehave(how: Rude, net: SimNet, to: HostPort, mut dice: Dice) -> io::
         }
         Rude::Deaf => {
             let ask = async {
+                for n in 0..GREEDY {
+                    let everything = kafka::fetch(topology::READINGS, 0, Duration::ZERO);
+                    stream.write_all(&kafka::frame("rude", kafka::FETCH, n, &everything)?).await?;
+                }
                 for n in 0..QUESTIONS {
                     stream.write_all(&question(n)?).await?;
                 }
@@ -69,7 +81,8 @@ async fn misbehave(how: Rude, net: SimNet, to: HostPort, mut dice: Dice) -> io::
             let _ = timeout(STAY, ask).await; // nobody has to take so many questions
             sleep(STAY / 2).await;
         }
-        Rude::Silent => sleep(STAY).await,
+        Rude::Silent => sleep(STAY * 2).await,
+        Rude::Patient => unreachable!("it is not rude"),
         Rude::Dribble => {
             for byte in question(1)? {
                 stream.write_all(&[byte]).await?;
@@ -91,6 +104,22 @@ async fn misbehave(how: Rude, net: SimNet, to: HostPort, mut dice: Dice) -> io::
         }
         Rude::Storm => unreachable!("a storm has connections of its own"),
         Rude::Impatient => stream.write_all(&question(1)?).await?,
+    }
+    Ok(())
+}
+
+/// Asks for records that nobody sends, and does so again for a while.
+async fn wait(net: &SimNet, to: &HostPort) -> io::Result<()> {
+    let mut stream = net.connect(to).await?;
+    let began = Instant::now();
+    for n in 0.. {
+        if began.elapsed() >= STAY {
+            break;
+        }
+        let records = kafka::fetch(topology::READINGS, i32::MAX, PATIENCE);
+        kafka::send(&mut stream, &kafka::frame("patient", kafka::FETCH, n, &records)?).await?;
+        kafka::answer::<FetchRequest>(&mut stream, kafka::FETCH).await?;
+        sleep(DRIBBLE * 10).await; // whoever does not lead the partition says so at once
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What runs on the simulated hosts.
 
 pub(crate) mod brokers;
+mod claims;
 pub(crate) mod proxy;
 mod tunnel;
 

@@ -1,16 +1,15 @@
 //! The proxy's host: the proxy of `kroxy serve`, one life after the other.
 
-use super::{Surroundings, tunnel};
+use super::{Surroundings, claims::Claims, tunnel};
 use crate::{
     findings::Checker,
     limits, lock,
     mailbox::Mailbox,
     net::{Role, SimListener, SimNet},
-    plan::Change,
+    plan::{Change, Plan},
     topology,
 };
 use kroxy_core::{
-    cluster::has_edge,
     proxy::{Refused, Trigger},
     status::{ClusterState, Event, EventKind, ProxyState, ReloadOutcome},
 };
@@ -58,6 +57,8 @@ pub(crate) struct Seen {
     pub(crate) clusters: BTreeMap<String, (ClusterState, u64, u64)>,
     /// Every state that a cluster came to, and when; without those of earlier lives.
     pub(crate) transitions: Vec<(Duration, String, ClusterState)>,
+    /// Reloads that have begun and not ended, in this life.
+    pub(crate) reloading: usize,
     /// How reloads ended.
     pub(crate) reloads: Vec<(Change, ReloadOutcome)>,
     /// How lives ended.
@@ -88,12 +89,26 @@ impl File {
 /// The proxy, as the world sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct ProxyHost {
-    pub(crate) clusters: u8,
-    pub(crate) nodes: u8,
+    pub(crate) plan: Plan,
     pub(crate) orders: Mailbox<Order>,
     pub(crate) seen: Arc<Mutex<Seen>>,
     pub(crate) file: Arc<Mutex<File>>,
     pub(crate) around: Surroundings,
+}
+
+impl Seen {
+    /// Whether a virtual cluster was draining at any time between these.
+    pub(crate) fn has_drained(&self, cluster: u8, from: Duration, to: Duration) -> bool {
+        let name = topology::cluster_name(cluster);
+        let mut of_cluster = self.transitions.iter().filter(|(_, of, _)| *of == name).peekable();
+        while let Some((at, _, state)) = of_cluster.next() {
+            let until = of_cluster.peek().map_or(Duration::MAX, |(next, ..)| *next);
+            if *state == ClusterState::Draining && *at <= to && until >= from {
+                return true;
+            }
+        }
+        false
+    }
 }
 
 impl ProxyHost {
@@ -131,17 +146,20 @@ impl ProxyHost {
         let mut events = proxy.events();
         let mut lifetime = Box::pin(proxy.startup()?);
         self.note(format_args!("the proxy starts"));
-        lock(&self.seen).running = true;
+        {
+            let mut seen = lock(&self.seen);
+            (seen.running, seen.reloading) = (true, 0);
+        }
         let mut looks = interval(limits::LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut asked = JoinSet::new();
-        let mut states = BTreeMap::new();
+        let mut claims = Claims::new(self.around.clone(), self.plan.clone());
         let (mut stopping, mut later) = (false, VecDeque::new());
         let ended = loop {
             tokio::select! {
                 biased;
                 ended = &mut lifetime => break ended,
-                Ok(event) = events.recv() => self.happened(&event, &mut states),
+                Ok(event) = events.recv() => self.happened(&event, &mut claims),
                 order = self.orders.next() => match order {
                     Order::Start | Order::Squat { .. } if stopping => later.push_back(order),
                     Order::Start => {}
@@ -154,13 +172,15 @@ impl ProxyHost {
                     Order::PutRight => { asked.spawn(self.clone().put_right(proxy.clone())); }
                     Order::Reload(change) => { asked.spawn(self.clone().reload(proxy.clone(), change)); }
                 },
-                _ = looks.tick() => self.look(&proxy),
+                _ = looks.tick() => self.look(&proxy, &claims),
             }
         };
+        self.check_released(squatters);
         while let Ok(event) = events.try_recv() {
-            self.happened(&event, &mut states);
+            self.happened(&event, &mut claims);
         }
-        self.look(&proxy);
+        self.look(&proxy, &claims);
+        claims.compare(&proxy.metrics().text(&proxy.status()));
         self.note(format_args!("the proxy has ended: {ended:?}"));
         let mut seen = lock(&self.seen);
         seen.running = false;
@@ -173,21 +193,17 @@ impl ProxyHost {
     }
 
     /// Takes note of an event and of whether it may be.
-    fn happened(&self, event: &Event, states: &mut BTreeMap<String, ClusterState>) {
+    fn happened(&self, event: &Event, claims: &mut Claims) {
         match &event.kind {
             EventKind::ClusterTransition { virtual_cluster, transition } => {
                 let to = transition.to;
                 self.note(format_args!("{virtual_cluster} is {to}"));
-                let from = states.insert(virtual_cluster.clone(), to);
-                if !has_edge(from, to) {
-                    let what = format!("{virtual_cluster} went from {from:?} to {to}, which is no edge");
-                    self.around.findings.note(Checker::States, what);
-                }
+                claims.went(virtual_cluster, transition);
                 let mut seen = lock(&self.seen);
                 let at = turmoil::sim_elapsed().unwrap_or_default();
                 seen.marks.insert(format!(
                     "edge {} → {to}",
-                    from.map_or_else(|| "(new)".to_owned(), |from| from.to_string())
+                    transition.from.map_or_else(|| "(new)".to_owned(), |from| from.to_string())
                 ));
                 seen.transitions.push((at, virtual_cluster.clone(), to));
             }
@@ -200,8 +216,19 @@ impl ProxyHost {
         }
     }
 
-    fn look(&self, proxy: &Proxy<SimNet>) {
+    /// When a life is over, everything of it is given back.
+    fn check_released(&self, squatters: &Squatters) {
+        let (streams, mut ports) = self.around.wires.left(topology::PROXY);
+        ports.retain(|port| !squatters.contains_key(port));
+        if streams > 0 || !ports.is_empty() {
+            let what = format!("the proxy has ended, {streams} streams are open and it listens on {ports:?}");
+            self.around.findings.note(Checker::Leaks, what);
+        }
+    }
+
+    fn look(&self, proxy: &Proxy<SimNet>, claims: &Claims) {
         let status = proxy.status();
+        claims.look(&status);
         let mut seen = lock(&self.seen);
         seen.state = status.proxy.state;
         let causes = status.virtual_clusters.iter().flat_map(|cluster| cluster.disconnects.keys());
@@ -242,10 +269,12 @@ impl ProxyHost {
         let new = match change {
             Change::Unreadable => "( admin: nonsense".to_owned(),
             Change::Limits | Change::Upstream | Change::Grow | Change::TakenPort | Change::HalfBad => {
-                topology::configuration(self.clusters, self.nodes, Some(change))
+                topology::configuration(self.plan.clusters, self.plan.nodes, Some(change))
             }
         };
         lock(&self.file).text.clone_from(&new);
+        lock(&self.seen).reloading += 1;
+        let generation = proxy.status().configuration.generation;
         let outcome = match proxy.read_again() {
             Err(_) => ReloadOutcome::Rejected,
             Ok(loaded) => match proxy.reload(Trigger::Api, loaded).await {
@@ -257,6 +286,10 @@ impl ProxyHost {
             },
         };
         self.note(format_args!("reload {change:?}: {outcome}"));
+        if outcome == ReloadOutcome::Applied && proxy.status().configuration.generation <= generation {
+            let what = format!("{change:?} is in force and the generation is still {generation}");
+            self.around.findings.note(Checker::States, what);
+        }
         match outcome {
             ReloadOutcome::Applied | ReloadOutcome::Unchanged => lock(&self.file).good = new,
             ReloadOutcome::Partial
@@ -265,6 +298,8 @@ impl ProxyHost {
             | ReloadOutcome::Busy
             | ReloadOutcome::Unknown => lock(&self.file).put_back(),
         }
-        lock(&self.seen).reloads.push((change, outcome));
+        let mut seen = lock(&self.seen);
+        seen.reloading = seen.reloading.saturating_sub(1);
+        seen.reloads.push((change, outcome));
     }
 }

@@ -1,7 +1,18 @@
-//! The frames of a stream of bytes: where each begins, and its first bytes.
+//! The frames of a stream of bytes: where each begins and ends, its first bytes, and a digest over all of them.
+
+use crate::digest::Fnv;
 
 /// Bytes of the length in front of each frame.
 const LENGTH_PREFIX: usize = 4;
+
+/// Something of a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Part<const HEAD: usize> {
+    /// Its first bytes, length included, are there.
+    Head([u8; HEAD]),
+    /// It is there to its end, with this digest.
+    End(u64),
+}
 
 /// Cuts a stream into frames and keeps the first `HEAD` bytes of each, length included.
 #[derive(Debug)]
@@ -9,36 +20,41 @@ pub(super) struct Frames<const HEAD: usize> {
     head: Vec<u8>,
     /// Bytes of the frame behind its head that are still to come.
     rest: usize,
+    digest: Fnv,
 }
 
 impl<const HEAD: usize> Default for Frames<HEAD> {
     fn default() -> Self {
-        Self { head: Vec::with_capacity(HEAD), rest: 0 }
+        Self { head: Vec::with_capacity(HEAD), rest: 0, digest: Fnv::default() }
     }
 }
 
 impl<const HEAD: usize> Frames<HEAD> {
-    /// Takes bytes; the heads that they complete.
-    pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Vec<[u8; HEAD]> {
-        let mut heads = Vec::new();
+    /// Takes bytes, and tells what they complete.
+    pub(super) fn feed(&mut self, mut bytes: &[u8], mut tell: impl FnMut(Part<HEAD>)) {
         while !bytes.is_empty() {
+            let wanted = if self.rest > 0 { self.rest } else { HEAD - self.head.len() };
+            let (now, later) = bytes.split_at(wanted.min(bytes.len()));
+            bytes = later;
+            self.digest.add(now);
             if self.rest > 0 {
-                let skipped = self.rest.min(bytes.len());
-                self.rest -= skipped;
-                bytes = &bytes[skipped..];
+                self.rest -= now.len();
+                if self.rest == 0 {
+                    tell(self.end());
+                }
                 continue;
             }
-            let taken = (HEAD - self.head.len()).min(bytes.len());
-            self.head.extend_from_slice(&bytes[..taken]);
-            bytes = &bytes[taken..];
+            self.head.extend_from_slice(now);
             if let Ok(head) = <[u8; HEAD]>::try_from(self.head.as_slice()) {
                 let length = i32::from_be_bytes([head[0], head[1], head[2], head[3]]);
                 self.rest = (LENGTH_PREFIX + usize::try_from(length).unwrap_or(0)).saturating_sub(HEAD);
                 self.head.clear();
-                heads.push(head);
+                tell(Part::Head(head));
+                if self.rest == 0 {
+                    tell(self.end());
+                }
             }
         }
-        heads
     }
 
     /// Takes bytes up to the end of the frame that they begin or go on with; how many that are.
@@ -46,13 +62,17 @@ impl<const HEAD: usize> Frames<HEAD> {
         let mut taken = 0;
         while taken < bytes.len() {
             let step = if self.rest > 0 { self.rest.min(bytes.len() - taken) } else { 1 };
-            self.feed(&bytes[taken..taken + step]);
+            self.feed(&bytes[taken..taken + step], |_| {});
             taken += step;
             if self.is_between() {
                 break;
             }
         }
         taken
+    }
+
+    fn end(&mut self) -> Part<HEAD> {
+        Part::End(std::mem::take(&mut self.digest).value())
     }
 
     /// Whether the next byte begins a frame.
@@ -75,13 +95,21 @@ mod tests {
                 frame
             })
             .collect();
-        let whole = Frames::<8>::default().feed(&stream);
-        assert_eq!(whole.iter().map(|head| head[7]).collect::<Vec<_>>(), [1, 2, 3, 4]);
-        for chunk in 1..20 {
-            let mut frames = Frames::<8>::default();
-            let heads: Vec<_> = stream.chunks(chunk).flat_map(|chunk| frames.feed(chunk)).collect();
-            assert_eq!(heads, whole, "in chunks of {chunk}");
+        let parts = |chunk| {
+            let (mut frames, mut parts) = (Frames::<8>::default(), Vec::new());
+            stream.chunks(chunk).for_each(|chunk| frames.feed(chunk, |part| parts.push(part)));
             assert!(frames.is_between());
+            parts
+        };
+        let whole = parts(stream.len());
+        let head = |part: &Part<8>| match part {
+            Part::Head(head) => Some(head[7]),
+            Part::End(_) => None,
+        };
+        assert_eq!(whole.iter().filter_map(head).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert_eq!(whole.len(), 8, "each begins and ends");
+        for chunk in 1..20 {
+            assert_eq!(parts(chunk), whole, "in chunks of {chunk}");
         }
     }
 

@@ -3,14 +3,21 @@
 //! Turmoil's streams take and give whole segments and know no window; here every stream may move a few bytes only, may
 //! pause, and has a window in bytes, as sockets have. What clients read is looked at on the way.
 
+mod ear;
+mod exchanges;
+mod eye;
 mod frames;
+mod holdings;
 mod stream;
 mod watch;
 mod wires;
 
 pub(crate) use self::{stream::SimStream, wires::Wires};
 
-use self::wires::{Listening, Side};
+use self::{
+    eye::Eye,
+    wires::{Listening, Side},
+};
 use kroxy_core::address::HostPort;
 use runtime::net::{Listener, Net};
 use std::{io, net::SocketAddr, sync::Arc};
@@ -34,13 +41,26 @@ pub(crate) enum Role {
 #[derive(Clone, Debug)]
 pub(crate) struct SimNet {
     host: Arc<str>,
+    /// Who uses it: of several clients on one host, which.
+    who: Arc<str>,
     role: Role,
     wires: Wires,
 }
 
 impl SimNet {
     pub(crate) fn new(host: &str, role: Role, wires: &Wires) -> Self {
-        Self { host: host.into(), role, wires: wires.clone() }
+        Self { host: host.into(), who: host.into(), role, wires: wires.clone() }
+    }
+
+    /// The same for a client that speaks Kafka as it should.
+    pub(crate) fn well_behaved(self) -> Self {
+        Self { role: Role::Client, ..self }
+    }
+
+    /// The same for one of several clients on the host.
+    pub(crate) fn of(mut self, who: &str) -> Self {
+        self.who = who.into();
+        self
     }
 }
 
@@ -77,7 +97,8 @@ impl Net for SimNet {
         let inner = connected?;
         let ends = (inner.local_addr()?, inner.peer_addr()?);
         let wire = self.wires.wire(ends, Side::Client, &self.host, &server);
-        Ok(SimStream::new(inner, self.host.clone(), self.role, Side::Client, wire, &self.wires))
+        let eye = Eye::new(self.role, &self.who, &self.host, Side::Client, to.port, &self.wires);
+        Ok(SimStream::new(inner, self.host.clone(), eye, Side::Client, wire, &self.wires))
     }
 }
 
@@ -93,12 +114,13 @@ impl Listener for SimListener {
 
     async fn accept(&mut self) -> io::Result<(SimStream, SocketAddr)> {
         let (inner, from) = self.inner.accept().await?;
-        let SimNet { host, role, wires } = &self.net;
+        let SimNet { host, who, role, wires } = &self.net;
         let at = inner.local_addr()?;
         let peer = turmoil::reverse_lookup(from.ip()).unwrap_or_default();
         wires.journal.note(host, format_args!("accepted {peer} on {}", at.port()));
         let wire = wires.wire((from, at), Side::Server, &peer, host);
-        Ok((SimStream::new(inner, host.clone(), *role, Side::Server, wire, wires), from))
+        let eye = Eye::new(*role, who, host, Side::Server, at.port(), wires);
+        Ok((SimStream::new(inner, host.clone(), eye, Side::Server, wire, wires), from))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

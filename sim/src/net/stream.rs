@@ -1,9 +1,8 @@
 //! A turmoil stream that behaves like a socket on a bad day: short reads, short writes, pauses, a window in bytes.
 
 use super::{
-    Role,
+    eye::Eye,
     frames::Frames,
-    watch::Watch,
     wires::{Side, Wire, Wires},
 };
 use crate::{dice::Dice, lock, plan::Wrong};
@@ -39,7 +38,7 @@ pub(crate) struct SimStream {
     reading: Pause,
     writing: Pause,
     shut: bool,
-    watch: Option<Watch>,
+    eye: Eye,
     speech: Option<Speech>,
 }
 
@@ -69,17 +68,15 @@ impl SimStream {
     pub(super) fn new(
         inner: turmoil::net::TcpStream,
         host: Arc<str>,
-        role: Role,
+        eye: Eye,
         side: Side,
         wire: Arc<Mutex<Wire>>,
         wires: &Wires,
     ) -> Self {
         let (number, seed) = wires.opened(&host);
-        let (watch, speech) = match role {
-            Role::Proxy | Role::Operator => (None, None),
-            Role::Broker => (None, Some(Speech::default())),
-            Role::Client => (Some(Watch::new(true)), None),
-            Role::Rude => (Some(Watch::new(false)), None),
+        let speech = match eye {
+            Eye::Broker(_) => Some(Speech::default()),
+            Eye::Client(_) | Eye::Proxy(_) | Eye::Nobodys => None,
         };
         Self {
             inner,
@@ -92,7 +89,7 @@ impl SimStream {
             reading: Pause::Undecided,
             writing: Pause::Undecided,
             shut: false,
-            watch,
+            eye,
             speech,
         }
     }
@@ -137,13 +134,10 @@ impl AsyncRead for SimStream {
         ready!(Pin::new(&mut me.inner).poll_read(cx, &mut part))?;
         me.reading = Pause::Undecided;
         let read = part.filled().len();
-        if let Some(watch) = &mut me.watch
-            && let Some(wrong) = watch.received(part.filled())
+        if amount > 0
+            && let Some(wrong) = me.eye.read(part.filled())
         {
             me.wires.accuse(&me.host, wrong);
-        }
-        if read == 0 && amount > 0 && me.watch.as_ref().is_some_and(Watch::is_inside_answer) {
-            me.wires.note_cut(&me.host);
         }
         buf.advance(read);
         lock(&me.wire).received(me.side, read);
@@ -168,19 +162,18 @@ impl AsyncWrite for SimStream {
         let (took, wrote) = match &mut me.speech {
             None => {
                 let wrote = ready!(Pin::new(&mut me.inner).poll_write(cx, &buf[..amount]))?;
+                me.eye.wrote(&buf[..wrote]);
                 (wrote, wrote)
             }
             Some(speech) => {
                 let said = speech.say(&buf[..amount], &me.wires, &me.host, &mut me.dice)?;
                 // Turmoil takes all of it at once.
                 let wrote = if said.is_empty() { 0 } else { ready!(Pin::new(&mut me.inner).poll_write(cx, &said))? };
+                me.eye.wrote(&said[..wrote]);
                 (amount, wrote)
             }
         };
         me.writing = Pause::Undecided;
-        if let Some(watch) = &mut me.watch {
-            watch.sent(&buf[..took]);
-        }
         lock(&me.wire).sent(me.side, wrote);
         me.wires.journal.note(&me.host, format_args!("s{} wrote {wrote}", me.number));
         Poll::Ready(Ok(took))
@@ -196,6 +189,7 @@ impl AsyncWrite for SimStream {
         if std::mem::replace(&mut me.shut, true) {
             return Poll::Ready(Ok(()));
         }
+        me.eye.shut();
         me.wires.journal.note(&me.host, format_args!("s{} says that it will send no more", me.number));
         Pin::new(&mut me.inner).poll_shutdown(cx)
     }
@@ -204,6 +198,9 @@ impl AsyncWrite for SimStream {
 impl Drop for SimStream {
     fn drop(&mut self) {
         self.wires.journal.note(&self.host, format_args!("s{} closed", self.number));
+        if let Some(wrong) = self.eye.gone() {
+            self.wires.accuse(&self.host, wrong);
+        }
         self.wires.closed(&self.host, &self.wire, self.side);
     }
 }

@@ -1,5 +1,6 @@
 //! What the two ends of a connection have in common, and what the world does to connections.
 
+use super::{exchanges::Exchanges, holdings::Holdings};
 use crate::{
     dice::Dice,
     findings::{Checker, Findings},
@@ -24,6 +25,8 @@ const ORPHAN: Duration = Duration::from_millis(100);
 pub(crate) struct Wires {
     pub(crate) journal: Journal,
     pub(crate) weather: Weather,
+    pub(crate) exchanges: Exchanges,
+    pub(super) holdings: Holdings,
     findings: Findings,
     shared: Arc<Mutex<Shared>>,
 }
@@ -39,7 +42,6 @@ struct Shared {
     listening: BTreeMap<String, BTreeSet<u16>>,
     open: BTreeMap<String, u64>,
     opened: u64,
-    cut: u64,
 }
 
 /// An end of a connection.
@@ -137,9 +139,15 @@ impl Wires {
             listening: BTreeMap::new(),
             open: BTreeMap::new(),
             opened: 0,
-            cut: 0,
         };
-        Self { journal, weather, findings, shared: Arc::new(Mutex::new(shared)) }
+        Self {
+            journal,
+            weather,
+            exchanges: Exchanges::default(),
+            holdings: Holdings::default(),
+            findings,
+            shared: Arc::new(Mutex::new(shared)),
+        }
     }
 
     /// Gives a host one more name.
@@ -269,17 +277,6 @@ impl Wires {
         let shared = lock(&self.shared);
         let listening = shared.listening.get(host).into_iter().flatten().copied().collect();
         (shared.open.get(host).copied().unwrap_or_default(), listening)
-    }
-
-    /// A client's connection has ended in the middle of an answer.
-    pub(super) fn note_cut(&self, host: &str) {
-        self.journal.note(host, format_args!("an answer was cut"));
-        lock(&self.shared).cut += 1;
-    }
-
-    /// Answers in whose middle the connection ended.
-    pub(crate) fn cut_answers(&self) -> u64 {
-        lock(&self.shared).cut
     }
 
     /// How many streams there were.

@@ -203,6 +203,8 @@ pub enum Rude {
     Flood,
     /// 2,000 connections at once, each with a question, all of them kept for a while.
     Storm,
+    /// Waits for records that nobody sends: not rude, but a drain must not wait for it.
+    Patient,
 }
 
 /// What is new in a configuration.

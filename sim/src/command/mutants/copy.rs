@@ -9,7 +9,8 @@ use std::{
     process::Command,
 };
 
-/// The binary in the copy. With a name of its own it can share the folder that everything else is built in.
+/// The binary in the copy. With a name and a version of its own the copy can share the folder that everything else is built
+/// in: cargo tells packages of workspaces apart by these, not by where they are.
 const PROGRAM: &str = "kroxy-sim-mutants";
 
 /// What a build needs of the workspace.
@@ -77,7 +78,10 @@ impl Workspace {
             Ok(())
         };
         add("core/src/lib.rs", &|text| text + "\n#[allow(missing_docs)]\npub mod mutants;\n")?;
-        add("Cargo.toml", &|text| text.replace(&format!(", {LEFT_OUT}"), ""))?;
+        add("Cargo.toml", &|text| {
+            let version = |suffix| format!("version = \"{}{suffix}\"", env!("CARGO_PKG_VERSION"));
+            text.replace(&format!(", {LEFT_OUT}"), "").replacen(&version(""), &version("-mutants"), 1)
+        })?;
         add("sim/Cargo.toml", &|text| text.replace("name = \"kroxy-sim\"", &format!("name = \"{PROGRAM}\"")))?;
         let switch = fs::read_to_string(self.root.join("sim/mutants/switch.rs"))?;
         sources.insert("core/src/mutants.rs".to_owned(), switch);

@@ -1,0 +1,62 @@
+//! What a plan asks of whom: what happened all the same, nobody asked for.
+
+use crate::{
+    plan::{Change, Fault, Plan, Rude},
+    topology,
+};
+
+/// Bytes for each ms that a connection has to carry so that no drain ends by its deadline: an answer of a megabyte takes a
+/// second.
+const FAST: u64 = 1_000;
+
+impl Plan {
+    /// Whether nothing but the proxy itself ends connections, on purpose and with time to do it well.
+    pub(crate) fn is_gentle(&self) -> bool {
+        let fast = u64::from(self.weather.window) / self.weather.latency_ms.1.max(1) >= FAST;
+        fast && self.faults.iter().all(|timed| is_gentle(&timed.fault))
+    }
+
+    /// Whether an operator drains this virtual cluster.
+    pub(crate) fn has_drain_of(&self, name: &str) -> bool {
+        let is = |cluster: u8| topology::cluster_name(cluster) == name;
+        self.faults.iter().any(|timed| matches!(timed.fault, Fault::Drain { cluster, .. } if is(cluster)))
+    }
+
+    /// Whether a new configuration concerns this virtual cluster.
+    pub(crate) fn has_reload_of(&self, name: &str) -> bool {
+        let is = |cluster: u8| topology::cluster_name(cluster) == name;
+        let concerns = |change: Change| match change {
+            Change::Limits | Change::Upstream | Change::Grow | Change::TakenPort => is(0),
+            Change::HalfBad => is(0) || is(self.clusters - 1),
+            Change::Unreadable => false,
+        };
+        self.faults.iter().any(|timed| matches!(timed.fault, Fault::Reload { change } if concerns(change)))
+    }
+}
+
+const fn is_gentle(fault: &Fault) -> bool {
+    match fault {
+        // It takes a while to take so many in, drain or not.
+        Fault::Client { rude: Rude::Storm, .. } => false,
+        Fault::CoordinatorMove { .. }
+        | Fault::Client { .. }
+        | Fault::ProxyRestart { .. }
+        | Fault::Reload { .. }
+        | Fault::Drain { .. }
+        | Fault::PortTaken { .. } => true,
+        // Where the leader moves, records with acks=0 are lost by Kafka's own rules.
+        Fault::LeaderMove { .. }
+        | Fault::BrokerBounce { .. }
+        | Fault::BrokerHangs { .. }
+        | Fault::BrokerMoves { .. }
+        | Fault::WrongAnswer { .. }
+        | Fault::Partition { .. }
+        | Fault::OneWayPartition { .. }
+        | Fault::BlackHole { .. }
+        | Fault::Hold { .. }
+        | Fault::Latency { .. }
+        | Fault::ProxyCrash { .. }
+        | Fault::PowerLoss { .. }
+        | Fault::ClockJump { .. } => false,
+    }
+}
