@@ -63,8 +63,10 @@ pub struct Config {
 pub struct Admin {
     /// The address of the admin API; port 0 leaves the choice to the operating system.
     pub bind: SocketAddr,
-    /// The file with the token that it asks for; without one it is on loopback.
+    /// The file with the token that it asks for.
     pub token_file: Option<PathBuf>,
+    /// TLS towards whoever asks; without it everything is in the clear.
+    pub tls: Option<tls::ClientTls>,
 }
 
 impl Admin {
@@ -72,12 +74,17 @@ impl Admin {
     pub fn is_exposed(&self) -> bool {
         !self.bind.ip().to_canonical().is_loopback()
     }
+
+    /// Whoever asks has to show a token or a certificate. It has to be so where it can be reached from other machines.
+    pub fn is_guarded(&self) -> bool {
+        self.token_file.is_some() || self.tls.as_ref().is_some_and(|tls| tls.client_auth.ca().is_some())
+    }
 }
 
 impl Default for Admin {
     /// On loopback, since whoever reaches it may stop the proxy.
     fn default() -> Self {
-        Self { bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9190), token_file: None }
+        Self { bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9190), token_file: None, tls: None }
     }
 }
 

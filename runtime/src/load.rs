@@ -28,20 +28,28 @@ pub fn loaded_by(config: Config, read: impl Fn(&Path) -> Result<Bytes, String>) 
 }
 
 fn material(cluster: &VirtualCluster, read: impl Fn(&Path) -> Result<Bytes, String>) -> Material {
+    let files = contents(tls::of_cluster(cluster), read);
+    let digests: Vec<_> = files.iter().map(|(field, file)| (field, digest_of(file))).collect();
+    Material { digest: digest(&(cluster, digests)), files }
+}
+
+/// Reads files, each by the field that names it.
+pub(crate) fn contents(
+    needed: Vec<tls::Needed>,
+    read: impl Fn(&Path) -> Result<Bytes, String>,
+) -> BTreeMap<String, FileContents> {
     let file = |needed: tls::Needed| {
         let contents = read(Path::new(&needed.path)).map(Secret);
         (needed.field, FileContents { purpose: needed.purpose, contents })
     };
-    let files: BTreeMap<_, _> = tls::of_cluster(cluster).into_iter().map(file).collect();
-    let digests: Vec<_> = files.iter().map(|(field, file)| (field, digest_of(file))).collect();
-    Material { digest: digest(&(cluster, digests)), files }
+    needed.into_iter().map(file).collect()
 }
 
 fn digest_of(file: &FileContents) -> Result<Digest, &str> {
     file.contents.as_ref().map(|secret| sha256(&secret.0)).map_err(String::as_str)
 }
 
-fn read(path: &Path) -> Result<Bytes, String> {
+pub(crate) fn read(path: &Path) -> Result<Bytes, String> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|e| e.to_string())?;
     file.take(limits::MATERIAL_MAX + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;

@@ -44,10 +44,11 @@ impl Differences {
 /// The part of a plan that is about the proxy itself.
 pub(super) fn settings(old: &Config, new: &Config) -> Plan {
     let (mut live, mut refused) = (Differences::none(), Differences::none());
-    let Admin { bind, token_file } = old.admin();
+    let Admin { bind, token_file, tls } = old.admin();
     refused.compare("admin.bind", Change::Live, bind, &new.admin().bind, ToString::to_string);
     let show_file = |file: &Option<PathBuf>| file.as_ref().map_or("none".to_owned(), |file| file.display().to_string());
     refused.compare("admin.token_file", Change::Live, token_file, &new.admin().token_file, show_file);
+    tls::compare_clients(&mut refused, "admin.tls", tls.as_ref(), new.admin().tls.as_ref());
 
     let OnVirtualClusterFailure { serve, retry } = old.on_virtual_cluster_failure();
     let OnVirtualClusterFailure { serve: new_serve, retry: new_retry } = new.on_virtual_cluster_failure();

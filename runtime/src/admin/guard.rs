@@ -1,6 +1,6 @@
 //! Who may ask the admin API for anything.
 //!
-//! With a token: whoever shows it. Without one, which the configuration allows on loopback only: whoever is on this
+//! Whoever has shown a certificate that TLS has accepted, or the token where there is one. Without either, which the configuration allows on loopback only: whoever is on this
 //! machine, but no web page that a browser on this machine shows. Such a page reaches loopback either under a name of its own
 //! that leads there (DNS rebinding), which stands in `Host`, or across origins, which browsers say in `Origin`.
 
@@ -31,7 +31,13 @@ const OPEN: [&str; 2] = ["/livez", "/readyz"];
 pub(crate) struct Guard {
     /// Read at each question: a new token holds at once, and none is kept in memory.
     token_file: Option<PathBuf>,
+    /// Certificates are asked for.
+    asks_for_certificates: bool,
 }
+
+/// Whether the connection that a question came by began with a certificate.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Certified(pub(super) bool);
 
 /// A token that is none.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +64,7 @@ pub(crate) enum TokenError {
 enum Denied {
     NoToken,
     WrongToken,
+    NoCertificate,
     ForeignHost,
     WebPage,
     /// The token file has become unusable: nobody can be let in.
@@ -70,11 +77,14 @@ impl Guard {
         if let Some(path) = &admin.token_file {
             token(path)?;
         }
-        Ok(Self { token_file: admin.token_file.clone() })
+        let asks_for_certificates = admin.tls.as_ref().is_some_and(|tls| tls.client_auth.ca().is_some());
+        Ok(Self { token_file: admin.token_file.clone(), asks_for_certificates })
     }
 
     fn admit(&self, headers: &HeaderMap) -> Result<(), Denied> {
-        let Some(path) = &self.token_file else { return local(headers) };
+        let Some(path) = &self.token_file else {
+            return if self.asks_for_certificates { Err(Denied::NoCertificate) } else { local(headers) };
+        };
         let shown = headers.get(header::AUTHORIZATION).ok_or(Denied::NoToken)?;
         let shown = shown.as_bytes();
         let (scheme, shown) = shown.split_at_checked(BEARER.len()).ok_or(Denied::WrongToken)?;
@@ -125,6 +135,9 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, question: Request, ne
     if OPEN.contains(&question.uri().path()) {
         return next.run(question).await;
     }
+    if let Some(Certified(true)) = question.extensions().get() {
+        return next.run(question).await;
+    }
     match guard.admit(question.headers()) {
         Ok(()) => next.run(question).await,
         Err(denied) => {
@@ -139,6 +152,7 @@ impl Denied {
         let (status, why) = match self {
             Self::NoToken => (StatusCode::UNAUTHORIZED, "the admin API wants a token: Authorization: Bearer TOKEN"),
             Self::WrongToken => (StatusCode::UNAUTHORIZED, "this is not the token of the admin API"),
+            Self::NoCertificate => (StatusCode::FORBIDDEN, "the admin API wants a client certificate"),
             Self::ForeignHost => (StatusCode::FORBIDDEN, "the admin API is asked as localhost or by its address"),
             Self::WebPage => (StatusCode::FORBIDDEN, "the admin API answers no web pages"),
             Self::Locked => (StatusCode::SERVICE_UNAVAILABLE, "the token of the admin API cannot be read; see the log"),
@@ -164,7 +178,7 @@ mod tests {
     }
 
     fn local_with(all: &[(&'static str, &str)]) -> Result<(), Denied> {
-        Guard { token_file: None }.admit(&headers(all))
+        Guard { token_file: None, asks_for_certificates: false }.admit(&headers(all))
     }
 
     #[test]

@@ -1,23 +1,26 @@
 //! The admin listener: health, metrics and status over HTTP, and what steers the proxy.
 //!
-//! Whoever reaches it may stop the proxy, so it is on loopback unless a token is asked for, and [`guard`] stands before
-//! everything but the probes. It has few connections, small heads and little patience: nobody can keep it busy.
+//! Whoever reaches it may stop the proxy, so it is on loopback unless a token or a certificate is asked for, and [`guard`]
+//! stands before everything but the probes. It has few connections, small heads and little patience: nobody can keep it busy.
 
 mod events;
 mod guard;
 #[cfg(test)]
 mod openapi;
 mod routes;
+mod tls;
 
-pub(crate) use guard::Guard;
+pub(crate) use self::{guard::Guard, tls::Door};
 
+use self::guard::Certified;
 use crate::{
     limits::{ADMIN_CONNECTIONS, ADMIN_HEAD, ADMIN_HEAD_TIMEOUT},
     net::{Listener, Net},
     proxy::Proxy,
+    tls::Stream,
 };
 use axum::{
-    Router,
+    Extension, Router,
     extract::FromRef,
     http::{Method, StatusCode, Uri},
     middleware,
@@ -29,7 +32,11 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+    task::JoinSet,
+};
 use tracing::{debug, error, warn};
 
 /// How long the acceptor waits after a failure that concerns the whole process.
@@ -75,8 +82,10 @@ pub(crate) async fn serve<N: Net>(
     mut listener: N::Listener,
     proxy: Proxy<N>,
     guard: Guard,
+    door: Option<Door>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let door = door.map(Arc::new);
     let service = router(Api { proxy, stop: stop.clone() }, guard);
     let (mut connections, told) = (JoinSet::new(), stop.clone());
     loop {
@@ -89,9 +98,16 @@ pub(crate) async fn serve<N: Net>(
                     warn!(%peer, "the admin API has as many connections as it may");
                 }
                 Ok((stream, peer)) => {
-                    let (service, told) = (service.clone(), told.clone());
+                    let (service, door, told) = (service.clone(), door.clone(), told.clone());
                     connections.spawn(async move {
-                        if let Err(e) = answer::<N>(stream, service, told).await {
+                        let stream = match &door {
+                            None => Stream::Plain(stream),
+                            Some(door) => match Box::pin(door.open(stream)).await {
+                                Ok(stream) => stream,
+                                Err(e) => return debug!(%peer, "nobody came in to the admin API: {e}"),
+                            },
+                        };
+                        if let Err(e) = answer(stream, service, told).await {
                             debug!(%peer, "a connection to the admin API ended: {e}");
                         }
                     });
@@ -115,7 +131,11 @@ async fn is_told(stop: &mut watch::Receiver<bool>) {
 }
 
 /// One connection, until the client has no more questions or the answer to the last one is given.
-async fn answer<N: Net>(stream: N::Stream, service: Router, mut stop: watch::Receiver<bool>) -> hyper::Result<()> {
+async fn answer<S>(stream: Stream<S>, service: Router, mut stop: watch::Receiver<bool>) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service.layer(Extension(Certified(stream.has_certified_peer())));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(ADMIN_HEAD_TIMEOUT)

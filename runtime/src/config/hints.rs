@@ -7,6 +7,17 @@ pub(super) const RIGHT: &[(&str, &str)] = &[
     ("admin", "such as `( bind: \"127.0.0.1:9190\" )`"),
     ("admin.bind", "an address and a port, such as \"127.0.0.1:9190\", or \"0.0.0.0:9190\" with a token_file"),
     ("admin.token_file", "a file name in quotes, such as \"/etc/kroxy/admin-token\""),
+    ("admin.tls", "such as `( certificates: [( chain: \"kroxy.pem\", key: \"kroxy.key\" )] )`"),
+    ("admin.tls.certificates", "a list with at least one `( chain: \"kroxy.pem\", key: \"kroxy.key\" )`"),
+    ("admin.tls.certificates.chain", "a path in quotes, such as \"kroxy.pem\""),
+    ("admin.tls.certificates.key", "a path in quotes, such as \"kroxy.key\""),
+    ("admin.tls.client_auth", "`None`, `Requested( ca: \"clients.pem\" )` or `Required( ca: \"clients.pem\" )`"),
+    ("admin.tls.versions", "a list of `Tls12` and `Tls13`, such as [Tls13]"),
+    (
+        "admin.tls.cipher_suites",
+        "a list of IANA names of suites with forward secrecy, such as [\"TLS_AES_256_GCM_SHA384\"]; docs/tls.md has all",
+    ),
+    ("admin.tls.handshake_timeout", "a duration in quotes, such as \"10s\""),
     ("on_virtual_cluster_failure", "such as `( serve: Remaining, retry: ( max_retries: Times(5) ) )`"),
     ("on_virtual_cluster_failure.serve", "`None` (the proxy stops) or `Remaining` (it serves the others)"),
     (

@@ -57,9 +57,13 @@ impl Parser<'_> {
     }
 
     fn admin(&mut self, raw: RawAdmin, path: &FieldPath) -> Admin {
-        let admin = Admin { bind: raw.bind, token_file: raw.token_file.map(|name| self.folder.join(name)) };
-        if admin.is_exposed() && admin.token_file.is_none() {
-            let what = "whoever reaches the admin API may stop the proxy, so off loopback it needs a token_file";
+        let asked_for_tls = raw.tls.is_some();
+        let tls = self.client_tls(raw.tls, &path.field("tls")).flatten();
+        let is_broken = asked_for_tls && tls.is_none();
+        let admin = Admin { bind: raw.bind, token_file: raw.token_file.map(|name| self.folder.join(name)), tls };
+        if admin.is_exposed() && !admin.is_guarded() && !is_broken {
+            let what = "whoever reaches the admin API may stop the proxy, so off loopback it needs a token_file, or tls \
+                        with client_auth";
             self.wrong(&path.field("bind"), what);
         }
         admin

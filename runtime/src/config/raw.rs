@@ -37,8 +37,8 @@ pub(super) struct RawConfig {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct RawAdmin {
-    /// Address and port of the admin API. Without a `token_file` it has to be a loopback address: whoever reaches it may
-    /// stop the proxy. Port 0 leaves the choice of a free port to the operating system.
+    /// Address and port of the admin API. Whoever reaches it may stop the proxy, so off loopback it needs a `token_file`, or
+    /// `tls` with `client_auth`. Port 0 leaves the choice of a free port to the operating system.
     #[serde(default = "admin_bind")]
     #[cfg_attr(test, schemars(with = "String"))]
     pub(super) bind: SocketAddr,
@@ -46,11 +46,15 @@ pub(super) struct RawAdmin {
     /// the folder of the configuration file. It is read at each question, so a new token holds at once.
     #[serde(default)]
     pub(super) token_file: Option<String>,
+    /// TLS for the admin API. Its files are read at each handshake, so a new certificate holds at once. Who shows a certificate
+    /// that `client_auth` accepts needs no token.
+    #[serde(default)]
+    pub(super) tls: Option<RawClientTls>,
 }
 
 impl Default for RawAdmin {
     fn default() -> Self {
-        Self { bind: admin_bind(), token_file: None }
+        Self { bind: admin_bind(), token_file: None, tls: None }
     }
 }
 

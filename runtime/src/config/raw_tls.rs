@@ -4,13 +4,13 @@ use super::units::Span;
 use kroxy_core::config::tls::{ClientTls, Version};
 use serde::Deserialize;
 
-/// TLS towards the clients of a gateway. All of it can be changed while connections stay open; what the files hold counts
-/// as well, and is for new connections.
+/// TLS towards whoever connects. At a gateway all of it can be changed while connections stay open; what the files hold
+/// counts as well, and is for new connections.
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct RawClientTls {
-    /// The certificates of this gateway, at least one. A client gets the first that is for the name it asks for and has a
+    /// The certificates to show, at least one. A client gets the first that is for the name it asks for and has a
     /// signature that it knows.
     pub(super) certificates: Vec<RawCertificate>,
     /// Whether clients show certificates: `None`, `Requested` (they may have none) or `Required`. `ca` is a PEM file with

@@ -2,7 +2,7 @@
 
 use super::{Request, Shared};
 use crate::{
-    admin::{self, Guard},
+    admin::{self, Door, Guard},
     cluster::ClusterShared,
     limits,
     listen::{self, Bound, Stage},
@@ -121,8 +121,12 @@ impl<N: Net> Supervisor<N> {
             Ok(guard) => guard,
             Err(e) => return self.handle(Input::Fault(Reason::of(&e))),
         };
+        let door = match admin.tls.clone().map(|tls| Door::new(tls, self.shared.crypto.clone())).transpose() {
+            Ok(door) => door,
+            Err(e) => return self.handle(Input::Fault(Reason::of(&e).within("TLS of the admin API"))),
+        };
         let at = admin.bind;
-        if admin.is_exposed() {
+        if admin.is_exposed() && door.is_none() {
             warn!("the admin API on {at} has no TLS: the token that it asks for can be read on the way");
         }
         match self.shared.net.bind(at).await {
@@ -135,7 +139,7 @@ impl<N: Net> Supervisor<N> {
                 let stop = self.stop_admin.subscribe();
                 let mut admin = JoinSet::new();
                 admin.spawn(async move {
-                    admin::serve(listener, proxy, guard, stop).await;
+                    admin::serve(listener, proxy, guard, door, stop).await;
                 });
                 self.admin = Some(admin);
             }

@@ -91,7 +91,7 @@ impl std::fmt::Debug for Acceptor {
 }
 
 impl Acceptor {
-    pub(super) fn new(tls: &ClientTls, contents: &Contents<'_>, crypto: &Crypto) -> Result<Self, TlsError> {
+    pub(crate) fn new(tls: &ClientTls, contents: &Contents<'_>, crypto: &Crypto) -> Result<Self, TlsError> {
         let acceptor = TlsAcceptor::from(server_config(tls, contents, crypto)?);
         Ok(Self { acceptor, timeout: tls.handshake_timeout })
     }

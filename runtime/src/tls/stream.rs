@@ -17,6 +17,16 @@ pub(crate) enum Stream<S> {
     Tls(Box<TlsStream<ReadAhead<S>>>),
 }
 
+impl<S> Stream<S> {
+    /// Whether the other side has shown a certificate, which then was accepted.
+    pub(crate) fn has_certified_peer(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.get_ref().1.peer_certificates().is_some(),
+        }
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {

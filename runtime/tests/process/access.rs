@@ -1,6 +1,9 @@
 //! Who is let in to the admin API, and how much anybody may take of it.
 
-use crate::kroxy::{Clusters, Folder, Kroxy, PATIENCE, run};
+use crate::{
+    certificates::Authority,
+    kroxy::{Clusters, Folder, Kroxy, PATIENCE, run},
+};
 use std::{
     io::{Read, Write},
     net::TcpStream,
@@ -74,6 +77,72 @@ fn off_loopback_it_does_not_start_without_a_token_and_with_one_answers_whoever_s
     for secret in [TOKEN, "a-new-token"] {
         assert!(!kroxy.heard().contains(secret), "a secret is in the log");
     }
+}
+
+#[test]
+fn over_tls_a_certificate_lets_in_as_a_token_does() {
+    let (folder, clusters) = (Folder::new("admin-tls"), Clusters::new(&["orders"]));
+    let (ours, operators) = (Authority::new("ours"), Authority::new("operators"));
+    let path = |name: &str| folder.file(name).to_str().expect("text").to_owned();
+    let keep = |name: &str, authority: &Authority, subject: &str| {
+        let made = authority.sign(&[subject]);
+        folder.write(&format!("{name}.pem"), &made.chain);
+        folder.write(&format!("{name}.key"), &made.key);
+    };
+    keep("admin", &ours, "127.0.0.1");
+    keep("operator", &operators, "operator");
+    keep("stranger", &ours, "stranger");
+    folder.write("ca.pem", &ours.pem);
+    folder.write("operators.pem", &operators.pem);
+    folder.write("token", TOKEN);
+    let (ca, token) = (path("ca.pem"), path("token"));
+    let configured = |more: &str| {
+        let tls = r#"tls: (certificates: [(chain: "admin.pem", key: "admin.key")], client_auth:"#;
+        clusters.with(
+            "127.0.0.1:1",
+            &format!(r#"admin: (bind: "0.0.0.0:0", {more} {tls} Requested(ca: "operators.pem"))),"#),
+        )
+    };
+    let serve = |more: &str| {
+        let mut kroxy = Kroxy::serve(&folder.write("proxy.ron", &configured(more)));
+        let port = kroxy.admin().rsplit(':').next().expect("a port").to_owned();
+        kroxy.reach(&format!("https://127.0.0.1:{port}"));
+        kroxy
+    };
+    let certificate = |name: &str| [path(&format!("{name}.pem")), path(&format!("{name}.key"))];
+    let with =
+        |kroxy: &Kroxy, [chain, key]: &[String; 2]| kroxy.ask(&["status", "--ca", &ca, "--cert", chain, "--key", key]);
+
+    let mut kroxy = serve("");
+    assert_eq!(kroxy.ask(&["status"]).code, 3, "nobody has signed for this that the system trusts");
+    let nothing = kroxy.ask(&["status", "--ca", &ca]);
+    assert_eq!((nothing.code, nothing.out.as_str()), (1, "the admin API wants a client certificate\n"));
+    assert_eq!(with(&kroxy, &certificate("operator")).code, 0);
+    assert_eq!(with(&kroxy, &certificate("stranger")).code, 3, "who signed for it is not known here");
+
+    // What was renewed holds at once, and what is broken leaves the last good one in force.
+    let renewed = Authority::new("renewed");
+    keep("admin", &renewed, "127.0.0.1");
+    assert_eq!(with(&kroxy, &certificate("operator")).code, 3, "it is signed by somebody else now");
+    folder.write("ca.pem", &renewed.pem);
+    assert_eq!(with(&kroxy, &certificate("operator")).code, 0);
+    folder.write("admin.key", "no key");
+    assert_eq!(with(&kroxy, &certificate("operator")).code, 0);
+    kroxy.hear("the admin API shows its old certificate");
+    let [chain, key] = certificate("operator");
+    assert_eq!(kroxy.ask(&["shutdown", "--ca", &ca, "--cert", &chain, "--key", &key]).code, 0);
+    assert_eq!(kroxy.ended(), 0);
+
+    let broken = run(&["serve", &path("proxy.ron")]);
+    assert_eq!(broken.code, 1);
+    assert!(broken.errors.contains("TLS of the admin API"), "{}", broken.errors);
+    keep("admin", &renewed, "127.0.0.1");
+    let mut kroxy = serve(r#"token_file: "token","#);
+    assert_eq!(kroxy.ask(&["status", "--ca", &ca]).code, 1, "neither");
+    assert_eq!(kroxy.ask(&["status", "--ca", &ca, "--token-file", &token]).code, 0, "the token");
+    assert_eq!(with(&kroxy, &certificate("operator")).code, 0, "the certificate");
+    assert_eq!(kroxy.ask(&["shutdown", "--ca", &ca, "--token-file", &token]).code, 0);
+    assert_eq!(kroxy.ended(), 0);
 }
 
 #[test]
