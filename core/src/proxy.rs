@@ -65,7 +65,7 @@ pub enum Command {
         /// Who asks.
         trigger: Trigger,
         /// What is wanted.
-        loaded: Loaded,
+        loaded: Box<Loaded>,
     },
     /// Take clients off a virtual cluster.
     Drain(ClusterName),

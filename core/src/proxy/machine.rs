@@ -119,7 +119,7 @@ impl Proxy {
             Command::Startup => self.startup(now, out)?,
             Command::Shutdown { cause } => self.stop(Ok(()), cause, now, out),
             Command::Halt { cause } => self.halt(cause, now, out),
-            Command::Reload { trigger, loaded } => self.begin_reload(trigger, loaded, now, out)?,
+            Command::Reload { trigger, loaded } => self.begin_reload(trigger, *loaded, now, out)?,
             Command::Drain(name) => self.forward(name, cluster::Command::Drain, now, out)?,
             Command::Retry(name) => self.forward(name, cluster::Command::Retry, now, out)?,
         }

@@ -44,7 +44,7 @@ fn shutdown() -> Command {
 }
 
 fn reload(loaded: Loaded) -> Command {
-    Command::Reload { trigger: Trigger::Api, loaded }
+    Command::Reload { trigger: Trigger::Api, loaded: Box::new(loaded) }
 }
 
 fn outcomes(reloaded: &Reloaded) -> Vec<(&str, ClusterOutcome)> {

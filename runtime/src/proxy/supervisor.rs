@@ -164,7 +164,7 @@ impl<N: Net> Supervisor<N> {
                 let _ = answer.send(done); // whoever asked may have gone
             }
             Request::Reload(trigger, Ok(loaded), answer) => {
-                let command = Command::Reload { trigger, loaded: *loaded };
+                let command = Command::Reload { trigger, loaded };
                 let begun = lock(&self.shared.machine).command(command, now, &mut out);
                 match begun {
                     Ok(()) => self.reloading = Some(answer),

@@ -77,7 +77,7 @@ fn take(w: &mut World, step: &Step) {
         Step::TickAtDeadline => w.tick_at_deadline(),
         Step::Reload(index) => {
             let busy = w.reloads_open == 1;
-            let answer = w.ask(Command::Reload { trigger: Trigger::Watch, loaded: configuration(*index) });
+            let answer = w.ask(Command::Reload { trigger: Trigger::Watch, loaded: Box::new(configuration(*index)) });
             let expected = match w.proxy.state() {
                 ProxyState::Starting | ProxyState::Started if busy => Err(Refused::Busy),
                 ProxyState::Starting | ProxyState::Started => Ok(()),
