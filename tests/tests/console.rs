@@ -2,16 +2,24 @@
 //!
 //! Screens are looked at until they show what they must; nothing waits for a time.
 
+#[path = "../../runtime/tests/support/certificates.rs"]
+#[expect(dead_code, reason = "the stories of TLS need more of it")]
+mod certificates;
+
+use certificates::{Authority, Folder};
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use tests::built;
+use std::time::Duration;
 use tests::ports::{CONSOLE_ADMIN, CONSOLE_FIRST};
-use tests::scratch;
+use tests::process::{run, wait_until};
 use tests::terminal::Terminal;
+use tests::{built, scratch};
 
 const SMALL: (u16, u16) = (80, 24);
+/// A machine that is busy with other tests needs a while.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// kroxy as a process, ended by its id.
 struct Kroxy(Child);
@@ -36,6 +44,16 @@ impl Drop for Kroxy {
 fn console(name: &str, admin: u16) -> Terminal {
     let url = format!("http://127.0.0.1:{admin}");
     Terminal::open(name, SMALL, &built("console", "kroxy-console"), &["--connect", &url])
+}
+
+/// A virtual cluster of an upstream that nobody asks for, with this port and the next.
+fn cluster(name: &str, port: u16) -> String {
+    let node = port + 1;
+    format!(
+        r#"(name: "{name}", upstream: (bootstrap_servers: ["127.0.0.1:1"]), gateways: [(name: "default",
+            port_per_broker: (bind: "127.0.0.1", advertised_host: "localhost", bootstrap_port: {port},
+            nodes: [(ids: (0, 0), first_port: {node})]))])"#
+    )
 }
 
 /// The line of the overview that begins with a virtual cluster's name.
@@ -85,14 +103,6 @@ fn a_busy_cluster_is_measured_drained_and_brought_back_by_keys() {
 fn a_failed_cluster_tells_why_and_a_killed_proxy_since_when() {
     let folder = scratch("console-serve");
     let (admin, first) = (CONSOLE_ADMIN + 1, CONSOLE_FIRST + 20);
-    let cluster = |name: &str, port: u16| {
-        let node = port + 1;
-        format!(
-            r#"(name: "{name}", upstream: (bootstrap_servers: ["127.0.0.1:1"]), gateways: [(name: "default",
-                port_per_broker: (bind: "127.0.0.1", advertised_host: "localhost", bootstrap_port: {port},
-                nodes: [(ids: (0, 0), first_port: {node})]))])"#
-        )
-    };
     let text = format!(
         r#"(admin: (bind: "127.0.0.1:{admin}"),
             on_virtual_cluster_failure: (serve: Remaining, retry: (initial_backoff: "10m", max_backoff: "20m")),
@@ -125,4 +135,55 @@ fn a_failed_cluster_tells_why_and_a_killed_proxy_since_when() {
     terminal.wait_for(&["● live", "● 2 serving"]);
     terminal.press(&["q"]);
     terminal.wait_until_closed();
+}
+
+#[test]
+fn over_tls_it_shows_the_cluster_or_says_why_not_and_never_a_token() {
+    const TOKEN: &str = "0123456789abcdef-token";
+    const WRONG: &str = "fedcba9876543210-wrong";
+    let folder = Folder::new();
+    let (ours, strangers) = (Authority::new("ours"), Authority::new("strangers"));
+    folder.keep("admin", &ours.sign(&["127.0.0.1"]));
+    for (name, text) in [("ca", &ours.pem), ("strangers", &strangers.pem)] {
+        folder.write(&format!("{name}.pem"), text);
+    }
+    folder.write("token", TOKEN);
+    folder.write("wrong", WRONG);
+    let (admin, orders) = (CONSOLE_ADMIN + 2, cluster("orders", CONSOLE_FIRST + 50));
+    let configuration = format!(
+        r#"(admin: (bind: "127.0.0.1:{admin}", token_file: "token", tls: (certificates: [(chain: "admin.pem",
+            key: "admin.key")])), virtual_clusters: [{orders}])"#
+    );
+    folder.write("kroxy.ron", &configuration);
+    let _kroxy = Kroxy::start(&scratch("console-tls"), &["serve", &folder.path("kroxy.ron")]);
+    wait_until("the admin API listens", PATIENCE, || TcpStream::connect(("127.0.0.1", admin)).is_ok());
+
+    let program = built("console", "kroxy-console");
+    let url = format!("https://127.0.0.1:{admin}");
+    let shown = |ca: Option<&str>, token: Option<&str>| {
+        let mut console = Command::new(&program);
+        console.args(["--snapshot", "--connect", &url]);
+        for (option, name) in [("--ca", ca), ("--token-file", token)] {
+            console.args(name.map(|name| [option.to_owned(), folder.path(name)]).into_iter().flatten());
+        }
+        let printed = run(PATIENCE, &console);
+        for secret in [TOKEN, WRONG] {
+            assert!(!printed.stdout.contains(secret) && !printed.stderr.contains(secret), "{printed:?}");
+        }
+        (printed.status.code(), printed.stdout)
+    };
+
+    let (code, screen) = shown(Some("ca.pem"), Some("token"));
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(row(&screen, "orders").contains("serving"), "{screen}");
+    for ca in [None, Some("strangers.pem")] {
+        let (code, screen) = shown(ca, Some("token"));
+        assert_eq!(code, Some(1), "{screen}");
+        assert!(screen.contains("--ca") && !screen.contains("orders"), "{ca:?}:\n{screen}");
+    }
+    for token in [None, Some("wrong")] {
+        let (code, screen) = shown(Some("ca.pem"), token);
+        assert_eq!(code, Some(1), "{screen}");
+        assert!(screen.contains("--token-file") && !screen.contains("orders"), "{token:?}:\n{screen}");
+    }
 }

@@ -363,7 +363,7 @@ fn said(body: &[u8]) -> String {
 
 /// An error of the client in the words of an operator.
 #[expect(clippy::wildcard_enum_match_arm, reason = "other libraries' errors, each with words of its own")]
-fn why(error: &ureq::Error) -> String {
+fn words(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Io(error) => match error.kind() {
             std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
@@ -375,6 +375,15 @@ fn why(error: &ureq::Error) -> String {
         ureq::Error::HostNotFound => "no such host".to_owned(),
         other => other.to_string(),
     }
+}
+
+/// The same, with the option that helps where nobody trusted has signed for the proxy.
+fn why(error: &ureq::Error) -> String {
+    let text = words(error);
+    if text.contains("UnknownIssuer") {
+        return "nobody that this machine or --ca trusts has signed its certificate".to_owned();
+    }
+    text
 }
 
 /// A name as one part of a path.
