@@ -7,6 +7,23 @@ use std::{
 };
 
 #[test]
+fn a_certificate_that_cannot_be_read_is_1_with_the_reason() {
+    let (folder, clusters) = (Folder::new("unreadable"), Clusters::new(&["orders"]));
+    let tls = r#"(name: "g", tls: (certificates: [(chain: "/nowhere/kroxy.pem", key: "/nowhere/kroxy.key")]),"#;
+    let configuration = clusters.with("127.0.0.1:1", "").replace(r#"(name: "g","#, tls);
+    let refused = run(&["serve", folder.write("proxy.ron", &configuration).to_str().expect("text")]);
+    assert_eq!(refused.code, 1);
+    let last = refused.errors.lines().last().unwrap_or_default();
+    for part in [
+        "start-up failed: virtual cluster orders cannot be served: ",
+        "/nowhere/kroxy.pem cannot be read: No such file",
+    ] {
+        assert!(last.contains(part), "{}", refused.errors);
+    }
+    assert_eq!(refused.errors.matches("start-up failed").count(), 1, "one message: {}", refused.errors);
+}
+
+#[test]
 fn a_port_that_is_taken_is_1_with_the_reason_unless_the_others_are_to_be_served() {
     let (folder, clusters) = (Folder::new("taken"), Clusters::new(&["orders", "audit"]));
     let squatter = TcpListener::bind(clusters.bootstrap(0)).expect("free until now");
@@ -16,6 +33,7 @@ fn a_port_that_is_taken_is_1_with_the_reason_unless_the_others_are_to_be_served(
     let reason =
         format!("start-up failed: virtual cluster orders cannot be served: gateway g cannot listen on {address}");
     assert!(refused.errors.contains(&reason), "{}", refused.errors);
+    assert_eq!(refused.errors.matches("start-up failed").count(), 1, "one message: {}", refused.errors);
 
     let forgiving = "on_virtual_cluster_failure: (serve: Remaining, retry: (initial_backoff: \"10ms\")),";
     let mut kroxy = Kroxy::serve(&folder.write("proxy.ron", &clusters.with("127.0.0.1:1", forgiving)));

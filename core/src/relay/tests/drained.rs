@@ -91,7 +91,7 @@ impl Ask {
 
     /// Whether a drain may leave it unanswered where a long poll stands before it.
     const fn may_be_left(&self) -> bool {
-        matches!(self, Self::Heartbeat | Self::ListOffsets | Self::Metadata)
+        matches!(self, Self::Heartbeat | Self::ListOffsets | Self::OffsetFetch { .. } | Self::Metadata)
     }
 
     /// Whether a draining connection may execute it.
