@@ -302,7 +302,7 @@ fn not_offered(status: StatusCode) -> bool {
 fn declined(answer: &mut Response<Body>, what: &str) -> String {
     match answer.status() {
         StatusCode::UNAUTHORIZED => "the proxy wants a token, or another one: --token-file".to_owned(),
-        StatusCode::FORBIDDEN => format!("the proxy does not let this console see {what}"),
+        StatusCode::FORBIDDEN => format!("the proxy does not let this console see {what}: {}", said(&body(answer))),
         status if not_offered(status) => format!("this proxy does not offer {what} (HTTP {})", status.as_u16()),
         status => format!("HTTP {}: {}", status.as_u16(), said(&body(answer))),
     }

@@ -16,8 +16,11 @@ const WORDS: &[(&str, &str)] = &[
     ("conns", "client connections open now"),
     ("flight", "requests in flight: begun by a client, not yet answered in full"),
     ("req/s", "requests a second; k thousand, M million"),
-    ("in/s, out/s", "bytes a second from clients and to clients; KiB is 1024 bytes, MiB 1024 KiB, GiB 1024 MiB"),
-    ("p50, p99", "latency that the proxy adds: half of the requests, and 99 of 100, take no longer"),
+    (
+        "in/s, out/s",
+        "bytes a second from clients and to clients; B is a byte, KiB 1024 bytes, MiB 1024 KiB, GiB 1024 MiB",
+    ),
+    ("p50, p99", "half of the requests, and 99 of 100, take no longer; in the table: latency that the proxy adds"),
     ("µs, ms, s", "microseconds, milliseconds, seconds"),
     (
         "err, err/s",
@@ -35,6 +38,7 @@ const WORDS: &[(&str, &str)] = &[
         "by port, by sni",
         "how a gateway tells brokers apart: by port, or by the server name (SNI) that TLS clients ask for",
     ),
+    ("TLS", "encryption of connections; none where it says so"),
     ("API", "kind of Kafka request, such as Fetch or Produce"),
     ("client.id", "the name that a client gives itself"),
     (

@@ -65,6 +65,15 @@ fn a_missing_token_is_named() {
 }
 
 #[test]
+fn who_is_not_let_in_reads_why() {
+    let wants = r#"{"error":"the admin API wants a client certificate"}"#;
+    let (url, _requests) = serve(move |_| answer("403 Forbidden", wants));
+    let (api, _messages) = api(&url, None);
+    let why = api.status().expect_err("it declines");
+    assert!(why.ends_with(": the admin API wants a client certificate"), "{why}");
+}
+
+#[test]
 fn nobody_there_is_a_refused_connection() {
     let gone = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let url = format!("http://{}", gone.expect("loopback has a free port"));
