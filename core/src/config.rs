@@ -77,7 +77,12 @@ impl Admin {
 
     /// Whoever asks has to show a token or a certificate. It has to be so where it can be reached from other machines.
     pub fn is_guarded(&self) -> bool {
-        self.token_file.is_some() || self.tls.as_ref().is_some_and(|tls| tls.client_auth.ca().is_some())
+        self.token_file.is_some() || self.asks_for_certificates()
+    }
+
+    /// Whoever asks may show a certificate.
+    pub fn asks_for_certificates(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.client_auth.ca().is_some())
     }
 }
 

@@ -77,8 +77,7 @@ impl Guard {
         if let Some(path) = &admin.token_file {
             token(path)?;
         }
-        let asks_for_certificates = admin.tls.as_ref().is_some_and(|tls| tls.client_auth.ca().is_some());
-        Ok(Self { token_file: admin.token_file.clone(), asks_for_certificates })
+        Ok(Self { token_file: admin.token_file.clone(), asks_for_certificates: admin.asks_for_certificates() })
     }
 
     fn admit(&self, headers: &HeaderMap) -> Result<(), Denied> {
