@@ -120,35 +120,18 @@ impl Relay {
 
     /// The head of a request that crossed our FIN: it is dropped, unless nobody waits for an answer to it.
     pub(super) fn crossing_head(&mut self, rest: &[u8], now: Instant, plan: &mut Plan) -> Result<Step, Cause> {
-        if let Some(prefix) = rest.first_chunk::<LENGTH_PREFIX>() {
-            self.check_size(i32::from_be_bytes(*prefix))?;
-        }
-        if rest.len() < RequestHead::LEN {
-            return Ok(Step::Want(RequestHead::LEN));
-        }
-        let head = RequestHead::read(rest).expect("its size is checked and its bytes are there");
-        let total = LENGTH_PREFIX + head.size as usize;
-        let left = total as u64;
-        self.requests = Requests::Discarding { left };
+        let Some(head) = self.read_head(rest)? else { return Ok(Step::Want(RequestHead::LEN)) };
+        let asked = Asked::new(&head, now);
         if let Some(api) = Api::find(ApiKey::PRODUCE).filter(|api| api.key == head.key && api.supports(head.version)) {
+            let total = LENGTH_PREFIX + head.size as usize;
             let frame = &rest[..total.min(rest.len())];
             match wire::produce_acks(api, head.version, frame) {
-                Ok(0) if !self.upstream_is_open(now, plan) => {
-                    self.requests = Requests::Head;
-                    return Ok(Step::Blocked);
-                }
-                Ok(0) => {
-                    let asked = Asked::new(&head, now);
-                    self.ledger.note_unanswered();
-                    self.requests = Requests::StreamingUnanswered { left, asked };
-                }
+                Ok(0) => return Ok(self.relay_unanswered(asked, now, plan)),
                 Ok(_) => {}
-                Err(why) => {
-                    self.requests = Requests::Head;
-                    return unread(why, &Asked::new(&head, now), frame.len());
-                }
+                Err(why) => return unread(why, &asked, frame.len()),
             }
         }
+        self.requests = Requests::Discarding { left: asked.request_bytes };
         Ok(Step::Again)
     }
 

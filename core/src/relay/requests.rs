@@ -163,13 +163,7 @@ impl Relay {
         {
             return Err(ClientMisbehaved::OtherProtocol(protocol).into());
         }
-        if let Some(prefix) = rest.first_chunk::<LENGTH_PREFIX>() {
-            self.check_size(i32::from_be_bytes(*prefix))?;
-        }
-        if rest.len() < RequestHead::LEN {
-            return Ok(Step::Want(RequestHead::LEN));
-        }
-        let head = RequestHead::read(rest).expect("its size is checked and its bytes are there");
+        let Some(head) = self.read_head(rest)? else { return Ok(Step::Want(RequestHead::LEN)) };
         let Some(api) = Api::find(head.key) else {
             return Err(ClientMisbehaved::UnknownApi(head.key).into());
         };
@@ -220,23 +214,21 @@ impl Relay {
             }
             RequestTreatment::Relay => self.relay_request(api, asked, frame, now, plan),
             RequestTreatment::Produce => match wire::produce_acks(api, head.version, frame) {
-                Ok(acks) => {
-                    if !self.upstream_is_open(now, plan) {
-                        return Ok(Step::Blocked);
-                    }
-                    let left = total as u64;
-                    self.requests = if acks == 0 {
-                        self.ledger.note_unanswered();
-                        Requests::StreamingUnanswered { left, asked }
-                    } else {
-                        self.ledger.push(Owed::Response(asked, Parked::No));
-                        Requests::Streaming { left }
-                    };
-                    Ok(Step::Again)
-                }
+                Ok(0) => Ok(self.relay_unanswered(asked, now, plan)),
+                Ok(_) => self.relay_request(api, asked, frame, now, plan),
                 Err(why) => unread(why, &asked, frame.len()),
             },
         }
+    }
+
+    /// A `Produce` request with `acks=0`, which streams and is owed nothing.
+    pub(super) fn relay_unanswered(&mut self, asked: Asked, now: Instant, plan: &mut Plan) -> Step {
+        if !self.upstream_is_open(now, plan) {
+            return Step::Blocked;
+        }
+        self.ledger.note_unanswered();
+        self.requests = Requests::StreamingUnanswered { left: asked.request_bytes, asked };
+        Step::Again
     }
 
     /// Requests that stream.
@@ -371,7 +363,16 @@ impl Relay {
         Ok(Step::Again)
     }
 
-    pub(super) fn check_size(&self, size: i32) -> Result<(), ClientMisbehaved> {
+    /// The fixed part of the head at the start of a frame; `None`: its bytes are not all there.
+    pub(super) fn read_head(&self, rest: &[u8]) -> Result<Option<RequestHead>, ClientMisbehaved> {
+        if let Some(prefix) = rest.first_chunk::<LENGTH_PREFIX>() {
+            self.check_size(i32::from_be_bytes(*prefix))?;
+        }
+        let is_there = rest.len() >= RequestHead::LEN;
+        Ok(is_there.then(|| RequestHead::read(rest).expect("its size is checked and its bytes are there")))
+    }
+
+    fn check_size(&self, size: i32) -> Result<(), ClientMisbehaved> {
         match u32::try_from(size) {
             Ok(size) if size > self.spec.request_frame_max => {
                 Err(ClientMisbehaved::FrameTooLong { size, max: self.spec.request_frame_max })
