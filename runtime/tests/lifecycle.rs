@@ -3,9 +3,12 @@
 //! Nothing here starts a process: for a moment it would hold copies of all sockets, and a port that was given back would seem taken.
 
 mod clusters;
+#[expect(dead_code, reason = "nobody asks for nodes here")]
+mod frames;
 mod ports;
 
 use clusters::{Cluster, text};
+use frames::{HEARTBEAT, HEARTBEAT_OK};
 use kroxy_core::{
     proxy::Trigger,
     reload::Loaded,
@@ -30,10 +33,6 @@ use tokio::{
 
 /// Long enough for a machine under load, short enough to notice what hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// `Heartbeat` version 4 with correlation id 7, and a response to it.
-const HEARTBEAT: &[u8] = &[0, 0, 0, 12, 0, 12, 0, 4, 0, 0, 0, 7, 0, 1, b's', 0];
-const HEARTBEAT_OK: &[u8] = &[0, 0, 0, 5, 0, 0, 0, 7, 0];
 
 /// Has a client ask something, and sees that it is answered.
 async fn demand_service(cluster: &Cluster, upstream: &tokio::net::TcpListener) {

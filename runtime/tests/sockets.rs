@@ -1,7 +1,9 @@
 //! The proxy on real sockets, between a client and an upstream that do what no good peer does.
 
+mod frames;
 mod ports;
 
+use frames::{HEARTBEAT, HEARTBEAT_OK, METADATA, metadata_ok};
 use kroxy_core::config::Config;
 use ports::free_port;
 use runtime::{
@@ -25,10 +27,6 @@ const MIB: usize = 1 << 20;
 
 /// Bytes by which this process may grow while the proxy moves far more: the tests beside it count as well.
 const MEMORY: usize = 16 * MIB;
-
-/// `Heartbeat` version 4 with correlation id 7, whose body flows unread, and a response to it.
-const HEARTBEAT: &[u8] = &[0, 0, 0, 12, 0, 12, 0, 4, 0, 0, 0, 7, 0, 1, b's', 0];
-const HEARTBEAT_OK: &[u8] = &[0, 0, 0, 5, 0, 0, 0, 7, 0];
 
 struct World {
     proxy: Proxy<OsNet>,
@@ -188,17 +186,6 @@ async fn a_client_that_never_reads_costs_little_and_slows_nobody() {
     drop(client);
     world.all_gone().await;
     world.end().await;
-}
-
-/// `Metadata` version 1 with correlation id 7, and an answer that names one broker.
-const METADATA: &[u8] = &[0, 0, 0, 15, 0, 3, 0, 1, 0, 0, 0, 7, 0, 1, b's', 0, 0, 0, 0];
-
-fn metadata_ok(host: &str, port: u16) -> Vec<u8> {
-    let mut body = vec![0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, u8::try_from(host.len()).expect("short")];
-    body.extend_from_slice(host.as_bytes());
-    body.extend_from_slice(&i32::from(port).to_be_bytes());
-    body.extend_from_slice(&[0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0]); // no rack, controller 0, no topic
-    [&u32::try_from(body.len()).expect("short").to_be_bytes()[..], &body].concat()
 }
 
 #[tokio::test]

@@ -2,11 +2,14 @@
 //!
 //! Screens are looked at until they show what they must; nothing waits for a time.
 
-#[path = "../../runtime/tests/support/certificates.rs"]
+#[path = "../../runtime/tests/certificates/mod.rs"]
 #[expect(dead_code, reason = "the stories of TLS need more of it")]
 mod certificates;
+#[path = "../../runtime/tests/folder/mod.rs"]
+mod folder;
 
-use certificates::{Authority, Folder};
+use certificates::{Authority, keep};
+use folder::Folder;
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -143,7 +146,7 @@ fn over_tls_it_shows_the_cluster_or_says_why_not_and_never_a_token() {
     const WRONG: &str = "fedcba9876543210-wrong";
     let folder = Folder::new();
     let (ours, strangers) = (Authority::new("ours"), Authority::new("strangers"));
-    folder.keep("admin", &ours.sign(&["127.0.0.1"]));
+    keep(&folder, "admin", &ours.sign(&["127.0.0.1"]));
     for (name, text) in [("ca", &ours.pem), ("strangers", &strangers.pem)] {
         folder.write(&format!("{name}.pem"), text);
     }

@@ -1,8 +1,9 @@
 //! Who is let in to the admin API, and how much anybody may take of it.
 
 use crate::{
-    certificates::Authority,
-    kroxy::{Clusters, Folder, Kroxy, PATIENCE, run},
+    certificates::{Authority, keep},
+    folder::Folder,
+    kroxy::{Clusters, Kroxy, PATIENCE, run},
 };
 use std::{
     io::{Read, Write},
@@ -27,7 +28,7 @@ const TOKEN: &str = "0123456789abcdef-token";
 
 #[test]
 fn off_loopback_it_does_not_start_without_a_token_and_with_one_answers_whoever_shows_it() {
-    let (folder, clusters) = (Folder::new("token"), Clusters::new(&["orders"]));
+    let (folder, clusters) = (Folder::new(), Clusters::new(&["orders"]));
     let open = clusters.with("127.0.0.1:1", r#"admin: (bind: "0.0.0.0:0"),"#);
     let refused = run(&["serve", folder.write("open.ron", &open).to_str().expect("text")]);
     assert_eq!(refused.code, 1);
@@ -81,21 +82,15 @@ fn off_loopback_it_does_not_start_without_a_token_and_with_one_answers_whoever_s
 
 #[test]
 fn over_tls_a_certificate_lets_in_as_a_token_does() {
-    let (folder, clusters) = (Folder::new("admin-tls"), Clusters::new(&["orders"]));
+    let (folder, clusters) = (Folder::new(), Clusters::new(&["orders"]));
     let (ours, operators) = (Authority::new("ours"), Authority::new("operators"));
-    let path = |name: &str| folder.file(name).to_str().expect("text").to_owned();
-    let keep = |name: &str, authority: &Authority, subject: &str| {
-        let made = authority.sign(&[subject]);
-        folder.write(&format!("{name}.pem"), &made.chain);
-        folder.write(&format!("{name}.key"), &made.key);
-    };
-    keep("admin", &ours, "127.0.0.1");
-    keep("operator", &operators, "operator");
-    keep("stranger", &ours, "stranger");
+    keep(&folder, "admin", &ours.sign(&["127.0.0.1"]));
+    keep(&folder, "operator", &operators.sign(&["operator"]));
+    keep(&folder, "stranger", &ours.sign(&["stranger"]));
     folder.write("ca.pem", &ours.pem);
     folder.write("operators.pem", &operators.pem);
     folder.write("token", TOKEN);
-    let (ca, token) = (path("ca.pem"), path("token"));
+    let (ca, token) = (folder.path("ca.pem"), folder.path("token"));
     let configured = |more: &str| {
         let tls = r#"tls: (certificates: [(chain: "admin.pem", key: "admin.key")], client_auth:"#;
         clusters.with(
@@ -109,7 +104,7 @@ fn over_tls_a_certificate_lets_in_as_a_token_does() {
         kroxy.reach(&format!("https://127.0.0.1:{port}"));
         kroxy
     };
-    let certificate = |name: &str| [path(&format!("{name}.pem")), path(&format!("{name}.key"))];
+    let certificate = |name: &str| [folder.path(&format!("{name}.pem")), folder.path(&format!("{name}.key"))];
     let with =
         |kroxy: &Kroxy, [chain, key]: &[String; 2]| kroxy.ask(&["status", "--ca", &ca, "--cert", chain, "--key", key]);
 
@@ -122,7 +117,7 @@ fn over_tls_a_certificate_lets_in_as_a_token_does() {
 
     // What was renewed holds at once, and what is broken leaves the last good one in force.
     let renewed = Authority::new("renewed");
-    keep("admin", &renewed, "127.0.0.1");
+    keep(&folder, "admin", &renewed.sign(&["127.0.0.1"]));
     assert_eq!(with(&kroxy, &certificate("operator")).code, 3, "it is signed by somebody else now");
     folder.write("ca.pem", &renewed.pem);
     assert_eq!(with(&kroxy, &certificate("operator")).code, 0);
@@ -133,10 +128,10 @@ fn over_tls_a_certificate_lets_in_as_a_token_does() {
     assert_eq!(kroxy.ask(&["shutdown", "--ca", &ca, "--cert", &chain, "--key", &key]).code, 0);
     assert_eq!(kroxy.ended(), 0);
 
-    let broken = run(&["serve", &path("proxy.ron")]);
+    let broken = run(&["serve", &folder.path("proxy.ron")]);
     assert_eq!(broken.code, 1);
     assert!(broken.errors.contains("TLS of the admin API"), "{}", broken.errors);
-    keep("admin", &renewed, "127.0.0.1");
+    keep(&folder, "admin", &renewed.sign(&["127.0.0.1"]));
     let mut kroxy = serve(r#"token_file: "token","#);
     assert_eq!(kroxy.ask(&["status", "--ca", &ca]).code, 1, "neither");
     assert_eq!(kroxy.ask(&["status", "--ca", &ca, "--token-file", &token]).code, 0, "the token");
@@ -147,7 +142,7 @@ fn over_tls_a_certificate_lets_in_as_a_token_does() {
 
 #[test]
 fn a_web_page_in_a_browser_on_this_machine_cannot_steer_it() {
-    let (folder, clusters) = (Folder::new("browser"), Clusters::new(&["orders"]));
+    let (folder, clusters) = (Folder::new(), Clusters::new(&["orders"]));
     let kroxy = Kroxy::serve(&folder.write("proxy.ron", &clusters.with("127.0.0.1:1", "")));
     let shutdown = |headers: &str| ask(&kroxy, "POST", "/api/v1/shutdown", headers);
     assert!(shutdown("Host: rebound.example\r\n").starts_with("HTTP/1.1 403 "));
@@ -157,7 +152,7 @@ fn a_web_page_in_a_browser_on_this_machine_cannot_steer_it() {
 
 #[test]
 fn nobody_can_keep_it_busy() {
-    let (folder, clusters) = (Folder::new("limits"), Clusters::new(&["orders"]));
+    let (folder, clusters) = (Folder::new(), Clusters::new(&["orders"]));
     let kroxy = Kroxy::serve(&folder.write("proxy.ron", &clusters.with("127.0.0.1:1", "")));
     // Half a head: let go after a while, with nobody waiting for it meanwhile.
     let mut slow = TcpStream::connect(kroxy.admin()).expect("it listens");

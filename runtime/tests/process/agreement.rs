@@ -3,7 +3,8 @@
 use crate::{
     certificates::Authority,
     clusters::{Cluster, text},
-    kroxy::{Folder, Kroxy},
+    folder::Folder,
+    kroxy::Kroxy,
 };
 use kroxy_core::{reload::Plan, status::ReloadReport};
 use std::{
@@ -19,8 +20,8 @@ struct Changing {
 }
 
 impl Changing {
-    fn new(name: &str, settings: &str, clusters: &[Cluster]) -> Self {
-        let folder = Folder::new(name);
+    fn new(settings: &str, clusters: &[Cluster]) -> Self {
+        let folder = Folder::new();
         let kroxy = Kroxy::serve(&folder.write("proxy.ron", &text(settings, clusters)));
         Self { folder, kroxy }
     }
@@ -73,7 +74,7 @@ fn broker(port: u16) -> SocketAddr {
 #[test]
 fn clusters_are_renamed_removed_added_and_moved_to_another_upstream_as_planned() {
     let (orders, audit) = (Cluster::new("orders", broker(1)), Cluster::new("audit", broker(2)));
-    let mut proxy = Changing::new("agreement", "", &[orders.clone(), audit.clone()]);
+    let mut proxy = Changing::new("", &[orders.clone(), audit.clone()]);
 
     let renamed = Cluster { name: "purchases", ..orders };
     let said = proxy.change("", &[renamed.clone(), audit.clone()]);
@@ -107,7 +108,7 @@ fn clusters_are_renamed_removed_added_and_moved_to_another_upstream_as_planned()
 fn a_changed_certificate_file_is_for_new_handshakes_as_planned() {
     let authority = Authority::new("kroxy's tests");
     let mut orders = Cluster::new("orders", broker(1));
-    let mut proxy = Changing::new("certificate", "", std::slice::from_ref(&orders));
+    let mut proxy = Changing::new("", std::slice::from_ref(&orders));
     let (chain, key) = (proxy.folder.file("kroxy.pem"), proxy.folder.file("kroxy.key"));
     let renew = || {
         let made = authority.sign(&["localhost"]);
@@ -129,7 +130,7 @@ fn a_changed_certificate_file_is_for_new_handshakes_as_planned() {
 #[test]
 fn the_level_of_the_log_changes_at_once_and_nothing_else_does() {
     let orders = [Cluster::new("orders", broker(1))];
-    let mut proxy = Changing::new("log-level", "", &orders);
+    let mut proxy = Changing::new("", &orders);
     let said = proxy.change("log: (level: Debug),", &orders);
     assert_eq!(said, ["~ log.level: unset → Debug", "= virtual cluster orders: unchanged"]);
     proxy.be_misused(&orders[0], 1);

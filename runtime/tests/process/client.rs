@@ -1,13 +1,14 @@
 //! The commands that ask a proxy that runs.
 
 use crate::{
-    kroxy::{Clusters, Folder, Kroxy, run},
+    folder::Folder,
+    kroxy::{Clusters, Kroxy, run},
     ports::free_port,
 };
 
 #[test]
 fn a_plan_says_what_a_file_would_change_and_a_reload_does_just_that() {
-    let (folder, clusters) = (Folder::new("plan"), Clusters::new(&["orders", "audit"]));
+    let (folder, clusters) = (Folder::new(), Clusters::new(&["orders", "audit"]));
     let (before, after) = (clusters.with("127.0.0.1:1", ""), clusters.with("127.0.0.1:2", ""));
     let file = folder.write("proxy.ron", &before);
     let kroxy = Kroxy::serve(&file);
@@ -33,7 +34,7 @@ fn a_plan_says_what_a_file_would_change_and_a_reload_does_just_that() {
 
 #[test]
 fn what_is_wrong_with_a_file_is_told_with_its_name_line_and_column_and_what_takes_a_restart_with_its_field() {
-    let (folder, clusters) = (Folder::new("wrong"), Clusters::new(&["orders"]));
+    let (folder, clusters) = (Folder::new(), Clusters::new(&["orders"]));
     let kroxy = Kroxy::serve(&folder.write("proxy.ron", &clusters.with("127.0.0.1:1", "")));
     let bad = folder.write("with space.ron", "(\n virtual_clusters: [(nome: 3)])");
     let plan = kroxy.ask(&["plan", bad.to_str().expect("text")]);
@@ -59,7 +60,7 @@ fn what_is_wrong_with_a_file_is_told_with_its_name_line_and_column_and_what_take
 
 #[test]
 fn a_virtual_cluster_is_drained_shown_and_brought_back_and_the_proxy_stopped() {
-    let (folder, clusters) = (Folder::new("steer"), Clusters::new(&["orders", "audit"]));
+    let (folder, clusters) = (Folder::new(), Clusters::new(&["orders", "audit"]));
     let mut kroxy = Kroxy::serve(&folder.write("proxy.ron", &clusters.with("127.0.0.1:1", "")));
     let drained = kroxy.ask(&["drain", "ORDERS"]);
     assert_eq!((drained.code, drained.out.as_str()), (0, "draining ORDERS\n"));

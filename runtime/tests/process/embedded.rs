@@ -1,7 +1,8 @@
 //! The example of a proxy inside another program, as a program; and that any thread may steer a proxy.
 
 use crate::{
-    kroxy::{Clusters, Folder, PATIENCE},
+    folder::Folder,
+    kroxy::{Clusters, PATIENCE},
     ports::free_port,
 };
 use runtime::{
@@ -34,7 +35,7 @@ fn example() -> PathBuf {
 
 #[test]
 fn the_example_serves_until_it_is_told_to_stop() {
-    let (folder, clusters) = (Folder::new("embedded"), Clusters::new(&["orders"]));
+    let (folder, clusters) = (Folder::new(), Clusters::new(&["orders"]));
     let admin = free_port();
     let more = format!(r#"admin: (bind: "127.0.0.1:{admin}"),"#);
     let file = folder.write("proxy.ron", &clusters.with("127.0.0.1:1", &more));

@@ -1,6 +1,7 @@
 //! Server-sent events, for a reader that comes back.
 
-use crate::kroxy::{Clusters, Folder, Kroxy};
+use crate::folder::Folder;
+use crate::kroxy::{Clusters, Kroxy};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 
@@ -30,7 +31,7 @@ fn stream(kroxy: &Kroxy, last_id: Option<&str>) -> impl Iterator<Item = (String,
 
 #[test]
 fn a_reader_that_comes_back_hears_what_it_has_missed_and_the_end() {
-    let (folder, clusters) = (Folder::new("events"), Clusters::new(&["orders"]));
+    let (folder, clusters) = (Folder::new(), Clusters::new(&["orders"]));
     let mut kroxy = Kroxy::serve(&folder.write("proxy.ron", &clusters.with("127.0.0.1:1", "")));
     let mut first = stream(&kroxy, None);
     assert_eq!(kroxy.ask(&["drain", "orders"]).code, 0);

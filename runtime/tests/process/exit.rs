@@ -1,6 +1,7 @@
 //! How a process ends.
 
-use crate::kroxy::{Clusters, Folder, Kroxy, run};
+use crate::folder::Folder;
+use crate::kroxy::{Clusters, Kroxy, run};
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
@@ -8,7 +9,7 @@ use std::{
 
 #[test]
 fn a_certificate_that_cannot_be_read_is_1_with_the_reason() {
-    let (folder, clusters) = (Folder::new("unreadable"), Clusters::new(&["orders"]));
+    let (folder, clusters) = (Folder::new(), Clusters::new(&["orders"]));
     let tls = r#"(name: "g", tls: (certificates: [(chain: "/nowhere/kroxy.pem", key: "/nowhere/kroxy.key")]),"#;
     let configuration = clusters.with("127.0.0.1:1", "").replace(r#"(name: "g","#, tls);
     let refused = run(&["serve", folder.write("proxy.ron", &configuration).to_str().expect("text")]);
@@ -25,7 +26,7 @@ fn a_certificate_that_cannot_be_read_is_1_with_the_reason() {
 
 #[test]
 fn a_port_that_is_taken_is_1_with_the_reason_unless_the_others_are_to_be_served() {
-    let (folder, clusters) = (Folder::new("taken"), Clusters::new(&["orders", "audit"]));
+    let (folder, clusters) = (Folder::new(), Clusters::new(&["orders", "audit"]));
     let squatter = TcpListener::bind(clusters.bootstrap(0)).expect("free until now");
     let refused = run(&["serve", folder.write("proxy.ron", &clusters.with("127.0.0.1:1", "")).to_str().expect("text")]);
     assert_eq!(refused.code, 1);
@@ -48,7 +49,7 @@ fn a_port_that_is_taken_is_1_with_the_reason_unless_the_others_are_to_be_served(
 
 #[test]
 fn an_invalid_configuration_is_1_and_a_wrong_command_line_2() {
-    let folder = Folder::new("invalid");
+    let folder = Folder::new();
     let invalid = run(&["serve", folder.write("proxy.ron", "(virtual_clusters: [])").to_str().expect("text")]);
     assert_eq!((invalid.code, invalid.out.as_str()), (1, ""));
     assert!(invalid.errors.contains("there is no virtual cluster to serve"), "{}", invalid.errors);
@@ -57,7 +58,7 @@ fn an_invalid_configuration_is_1_and_a_wrong_command_line_2() {
 
 #[test]
 fn a_second_signal_does_not_wait_for_what_is_in_flight_and_is_3() {
-    let (folder, clusters) = (Folder::new("twice"), Clusters::new(&["orders"]));
+    let (folder, clusters) = (Folder::new(), Clusters::new(&["orders"]));
     let upstream = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let at = upstream.local_addr().expect("bound").to_string();
     let mut kroxy = Kroxy::serve(&folder.write("proxy.ron", &clusters.with(&at, "")));

@@ -3,9 +3,8 @@
 use crate::ports::free_port;
 use serde_json::Value;
 use std::{
-    fs,
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Output, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
@@ -16,34 +15,6 @@ use std::{
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_kroxy");
-
-/// A folder that goes with its owner.
-pub(crate) struct Folder(PathBuf);
-
-impl Folder {
-    pub(crate) fn new(name: &str) -> Self {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder); // there is none, as a rule
-        fs::create_dir_all(&folder).expect("cargo's own folder is writable");
-        Self(folder)
-    }
-
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    pub(crate) fn write(&self, name: &str, contents: &str) -> PathBuf {
-        let file = self.file(name);
-        fs::write(&file, contents).expect("writable");
-        file
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0); // what is left is in cargo's folder for temporary files
-    }
-}
 
 /// Virtual clusters of one node each, with ports that stay the same while the configuration is written anew.
 pub(crate) struct Clusters(Vec<(&'static str, u16, u16)>);

@@ -2,7 +2,7 @@
 
 mod access;
 mod agreement;
-#[path = "../support/certificates.rs"]
+#[path = "../certificates/mod.rs"]
 #[expect(dead_code, reason = "the stories of TLS need more of it")]
 mod certificates;
 mod client;
@@ -11,6 +11,8 @@ mod clusters;
 mod embedded;
 mod events;
 mod exit;
+#[path = "../folder/mod.rs"]
+mod folder;
 mod kroxy;
 #[path = "../ports/mod.rs"]
 mod ports;

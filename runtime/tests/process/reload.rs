@@ -1,6 +1,7 @@
 //! Reloads by signal and by watching files.
 
-use crate::kroxy::{Clusters, Folder, Kroxy};
+use crate::folder::Folder;
+use crate::kroxy::{Clusters, Kroxy};
 use std::{fs, os::unix::fs::symlink};
 
 fn metric(kroxy: &Kroxy, line: &str) -> bool {
@@ -10,7 +11,7 @@ fn metric(kroxy: &Kroxy, line: &str) -> bool {
 
 #[test]
 fn sighup_puts_the_file_in_force_and_a_bad_file_is_shown_and_touches_nothing() {
-    let (folder, clusters) = (Folder::new("sighup"), Clusters::new(&["orders"]));
+    let (folder, clusters) = (Folder::new(), Clusters::new(&["orders"]));
     let file = folder.write("proxy.ron", &clusters.with("127.0.0.1:1", ""));
     let mut kroxy = Kroxy::serve(&file);
     let first = kroxy.status()["configuration"].clone();
@@ -44,7 +45,7 @@ fn sighup_puts_the_file_in_force_and_a_bad_file_is_shown_and_touches_nothing() {
 
 #[test]
 fn a_watched_file_comes_into_force_however_it_is_replaced() {
-    let (folder, clusters) = (Folder::new("watch"), Clusters::new(&["orders"]));
+    let (folder, clusters) = (Folder::new(), Clusters::new(&["orders"]));
     let with = |upstream: &str| clusters.with(upstream, "watch: true,");
     // As Kubernetes mounts it: proxy.ron -> ..data/proxy.ron, ..data -> ..1
     for (data, upstream) in [("..1", "127.0.0.1:1"), ("..2", "127.0.0.1:2")] {

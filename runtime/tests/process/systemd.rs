@@ -1,6 +1,7 @@
 //! What a service manager hears.
 
-use crate::kroxy::{Clusters, Folder, Kroxy, PATIENCE};
+use crate::folder::Folder;
+use crate::kroxy::{Clusters, Kroxy, PATIENCE};
 use std::{fs, os::unix::net::UnixDatagram};
 
 /// A socket as systemd has it.
@@ -32,7 +33,7 @@ impl Manager {
 
 #[test]
 fn a_service_manager_hears_of_start_reload_life_and_stop() {
-    let (folder, clusters) = (Folder::new("systemd"), Clusters::new(&["orders", "audit"]));
+    let (folder, clusters) = (Folder::new(), Clusters::new(&["orders", "audit"]));
     let (manager, path) = Manager::new(&folder);
     let file = folder.write("proxy.ron", &clusters.with("127.0.0.1:1", ""));
     let mut kroxy = Kroxy::spawn(&file, &[("NOTIFY_SOCKET", &path), ("WATCHDOG_USEC", "400000")]);

@@ -1,14 +1,23 @@
 //! TLS on both sides of the proxy, on real sockets: who is let in, who is believed, and what a reload changes.
 
-#[path = "../support/certificates.rs"]
+#[path = "../certificates/mod.rs"]
 mod certificates;
+#[path = "../folder/mod.rs"]
+mod folder;
+#[path = "../frames/mod.rs"]
+mod frames;
+#[path = "../ports/mod.rs"]
+mod ports;
 mod sni;
 
-use certificates::{Authority, Folder, Made};
+use certificates::{Authority, Made, keep};
+use folder::Folder;
+use frames::{HEARTBEAT, HEARTBEAT_OK};
 use kroxy_core::{
     proxy::Trigger,
     status::{ClusterState, ReloadOutcome},
 };
+use ports::free_port;
 use runtime::{
     clock::Clock,
     config, load,
@@ -21,15 +30,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
     server::WebPkiClientVerifier,
 };
-use std::{
-    io,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU16, Ordering},
-    },
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -42,22 +43,6 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
 /// Long enough for a machine under load, short enough to notice what hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// `Heartbeat` version 4 with correlation id 7, whose body flows unread, and a response to it.
-const HEARTBEAT: &[u8] = &[0, 0, 0, 12, 0, 12, 0, 4, 0, 0, 0, 7, 0, 1, b's', 0];
-const HEARTBEAT_OK: &[u8] = &[0, 0, 0, 5, 0, 0, 0, 7, 0];
-
-/// A port that nobody has, and never the same one twice.
-async fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    loop {
-        let port = 25_000
-            + (u16::try_from(std::process::id() % 400).expect("small") + NEXT.fetch_add(1, Ordering::Relaxed)) % 500;
-        if TcpListener::bind(("127.0.0.1", port)).await.is_ok() {
-            return port;
-        }
-    }
-}
 
 /// A proxy with one virtual cluster in front of an upstream that the test plays.
 struct World {
@@ -73,7 +58,7 @@ impl World {
     /// `clients` and `upstream` are what stands in the blocks `tls`, where `{}` is the folder of the files; empty is no TLS.
     async fn new(folder: Folder, clients: &str, upstream: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let ports = (free_port().await, free_port().await);
+        let ports = (free_port(), free_port());
         let text = configuration(&folder, listener.local_addr().expect("bound"), ports, clients, upstream);
         let loaded = load::loaded(config::parse_str("test", &text).unwrap_or_else(|e| panic!("{e}")));
         let proxy = Proxy::new(loaded, Source::memory(), OsNet, Clock::system(), 1);
@@ -264,7 +249,7 @@ async fn an_authority_that_is_shown_as_a_server_is_refused_in_words() {
 /// Files of a gateway: `a.pem` and `a.key` for `kroxy.example`, `clients.pem` with those who sign clients.
 fn gateway_files() -> (Folder, Authority, Authority) {
     let (folder, servers, clients) = (Folder::new(), Authority::new("servers"), Authority::new("clients"));
-    folder.keep("a", &servers.sign(&["kroxy.example"]));
+    keep(&folder, "a", &servers.sign(&["kroxy.example"]));
     folder.write("clients.pem", &clients.pem);
     (folder, servers, clients)
 }
@@ -323,7 +308,7 @@ async fn a_client_certificate_is_asked_for_as_configured_and_a_bad_one_never_pas
 #[tokio::test]
 async fn of_several_certificates_a_client_gets_the_one_for_the_name_that_it_asks_for() {
     let (folder, servers, _) = gateway_files();
-    folder.keep("b", &servers.sign(&["other.example", "*.wild.example"]));
+    keep(&folder, "b", &servers.sign(&["other.example", "*.wild.example"]));
     let two = r#"certificates: [(chain: "{}a.pem", key: "{}a.key"), (chain: "{}b.pem", key: "{}b.key")]"#;
     let world = World::serving(folder, two, "").await;
     for name in ["kroxy.example", "other.example", "any.wild.example"] {
@@ -361,33 +346,36 @@ async fn what_is_wrong_with_a_file_is_the_reason_why_its_cluster_has_failed() {
     type Spoil = fn(&Folder, &Authority, &Made);
     let cases: [(Spoil, &str); 8] = [
         (|f, _, _| std::fs::remove_file(f.path("a.key")).expect("there"), "a.key cannot be read: No such file"),
-        (|f, _, _| f.write("a.pem", ""), "a.pem has no certificate: there is no `-----BEGIN CERTIFICATE-----` in it"),
-        (|f, _, o| f.write("a.key", &o.chain), "a.key has no private key"),
-        (|f, _, o| f.write("a.pem", &o.key), "but there is a private key"),
-        (|f, _, o| f.write("a.key", &o.key), "a.key does not belong to the certificate of CN=kroxy.example in "),
         (
-            |f, a, _| f.keep("a", &a.sign_for_years(&["old.example"], 2020, 2021)),
+            |f, _, _| _ = f.write("a.pem", ""),
+            "a.pem has no certificate: there is no `-----BEGIN CERTIFICATE-----` in it",
+        ),
+        (|f, _, o| _ = f.write("a.key", &o.chain), "a.key has no private key"),
+        (|f, _, o| _ = f.write("a.pem", &o.key), "but there is a private key"),
+        (|f, _, o| _ = f.write("a.key", &o.key), "a.key does not belong to the certificate of CN=kroxy.example in "),
+        (
+            |f, a, _| keep(f, "a", &a.sign_for_years(&["old.example"], 2020, 2021)),
             "CN=old.example in {}a.pem has expired: it was valid until 2021-01-01T00:00:00Z",
         ),
         (
-            |f, a, _| f.keep("a", &a.sign_for_years(&["new.example"], 2080, 2081)),
+            |f, a, _| keep(f, "a", &a.sign_for_years(&["new.example"], 2080, 2081)),
             "CN=new.example in {}a.pem is not yet valid: it will be from 2080-01-01T00:00:00Z on",
         ),
         (
-            |f, _, _| f.write("a.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+            |f, _, _| _ = f.write("a.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
             "certificate 1 in {}a.pem is none",
         ),
     ];
     for (spoil, why) in cases {
         let folder = Folder::new();
-        folder.keep("a", &servers.sign(&["kroxy.example"]));
+        keep(&folder, "a", &servers.sign(&["kroxy.example"]));
         spoil(&folder, &servers, &other);
         let world = World::new(folder, PAIR, "").await;
         timeout(PATIENCE, world.comes_to(ClusterState::Failed)).await.expect("in time");
         let why = why.replace("{}", &world.folder.path(""));
         let reason = world.proxy.status().virtual_clusters[0].reason.clone().expect("a reason").join(": ");
         assert!(reason.contains(&why), "{reason}\nwhere this was expected:\n{why}");
-        world.folder.keep("a", &servers.sign(&["kroxy.example"]));
+        keep(&world.folder, "a", &servers.sign(&["kroxy.example"]));
         let report = world.reload(PAIR, "").await;
         assert_eq!(report.outcome, ReloadOutcome::Applied, "a mended file is enough");
         world.end().await;
@@ -398,7 +386,7 @@ async fn what_is_wrong_with_a_file_is_the_reason_why_its_cluster_has_failed() {
 fn upstream_files() -> (Folder, Authority, Authority) {
     let (folder, brokers, clients) = (Folder::new(), Authority::new("brokers"), Authority::new("clients"));
     folder.write("ca.pem", &brokers.pem);
-    folder.keep("own", &clients.sign(&["kroxy"]));
+    keep(&folder, "own", &clients.sign(&["kroxy"]));
     (folder, brokers, clients)
 }
 
@@ -489,7 +477,7 @@ async fn a_certificate_is_swapped_under_load_and_nobody_is_disconnected() {
         }
         for _ in 0..5 {
             let made = servers.sign(&["kroxy.example"]);
-            world.folder.keep("a", &made);
+            keep(&world.folder, "a", &made);
             assert_eq!(world.reload(PAIR, "").await.outcome, ReloadOutcome::Applied);
             let fresh = connect(world.clients_at, client_config(&servers, None, BOTH), "kroxy.example").await;
             assert_eq!(shown_to(&fresh.expect("served")), chain(&made)[0], "the first handshake after the reload");
@@ -511,12 +499,12 @@ async fn a_certificate_is_swapped_under_load_and_nobody_is_disconnected() {
 #[tokio::test]
 async fn when_certificates_expire_is_seen_and_follows_a_reload() {
     let (folder, servers, _) = gateway_files();
-    folder.keep("a", &servers.sign_for_years(&["kroxy.example"], 2020, 2080));
+    keep(&folder, "a", &servers.sign_for_years(&["kroxy.example"], 2020, 2080));
     let world = World::serving(folder, PAIR, "").await;
     let line = "kroxy_tls_certificate_not_after_seconds{certificate=\"gateways.g.tls.certificates[0]\",\
                 virtual_cluster=\"c\"}";
     assert!(world.metric(&format!("{line} 3471292800")), "2080-01-01");
-    world.folder.keep("a", &servers.sign_for_years(&["kroxy.example"], 2020, 2081));
+    keep(&world.folder, "a", &servers.sign_for_years(&["kroxy.example"], 2020, 2081));
     assert_eq!(world.reload(PAIR, "").await.outcome, ReloadOutcome::Applied);
     assert!(world.metric(&format!("{line} 3502915200")), "2081-01-01");
     let shown = &world.proxy.status().virtual_clusters[0].certificates[0];

@@ -1,6 +1,7 @@
 //! Gateways that share a port: the name that a client asks for decides, and nobody notices another's lifecycle.
 
 use super::*;
+use crate::frames::{METADATA, metadata_ok};
 
 /// Two virtual clusters at one port, `one` and `two`, each in front of an upstream that the test plays.
 struct Shared {
@@ -19,10 +20,10 @@ const NAMES: [&str; 2] = ["one", "two"];
 impl Shared {
     async fn new() -> Self {
         let (folder, servers) = (Folder::new(), Authority::new("servers"));
-        folder.keep("a", &servers.sign(&["kafka.example", "*.kafka.example", "*.one.kafka.example"]));
+        keep(&folder, "a", &servers.sign(&["kafka.example", "*.kafka.example", "*.one.kafka.example"]));
         let bind = || async { TcpListener::bind("127.0.0.1:0").await.expect("a free port") };
         let upstream = [bind().await, bind().await];
-        let at = SocketAddr::from(([127, 0, 0, 1], free_port().await));
+        let at = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let text = configuration(&folder, &upstream, at, &NAMES);
         let loaded = load::loaded(config::parse_str("test", &text).unwrap_or_else(|e| panic!("{e}")));
         let proxy = Proxy::new(loaded, Source::memory(), OsNet, Clock::system(), 1);
@@ -95,17 +96,6 @@ fn configuration(folder: &Folder, upstream: &[TcpListener; 2], at: SocketAddr, n
         r#"(admin: (bind: "127.0.0.1:0"), on_virtual_cluster_failure: (serve: Remaining), virtual_clusters: [{}])"#,
         clusters.join(", ")
     )
-}
-
-/// `Metadata` version 1 with correlation id 7, and an answer that names one broker.
-const METADATA: &[u8] = &[0, 0, 0, 15, 0, 3, 0, 1, 0, 0, 0, 7, 0, 1, b's', 0, 0, 0, 0];
-
-fn metadata_ok(host: &str, port: u16) -> Vec<u8> {
-    let mut body = vec![0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, u8::try_from(host.len()).expect("short")];
-    body.extend_from_slice(host.as_bytes());
-    body.extend_from_slice(&i32::from(port).to_be_bytes());
-    body.extend_from_slice(&[0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0]); // no rack, controller 0, no topic
-    [&u32::try_from(body.len()).expect("short").to_be_bytes()[..], &body].concat()
 }
 
 #[tokio::test]
@@ -187,7 +177,7 @@ async fn a_port_that_nobody_shares_any_more_can_be_bound_by_a_gateway_of_its_own
         nodes: [(ids: (0, 0), first_port: {})]))])])"#,
         world.upstream[ONE].local_addr().expect("bound"),
         world.at.port(),
-        free_port().await,
+        free_port(),
     );
     let loaded = load::loaded(config::parse_str("test", &text).unwrap_or_else(|e| panic!("{e}")));
     let report = timeout(PATIENCE, world.proxy.reload(Trigger::Api, loaded)).await.expect("in time").expect("not busy");

@@ -1,46 +1,15 @@
 //! Certificates for tests, made as they are needed.
 
+use crate::folder::Folder;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     date_time_ymd,
 };
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
-};
 
-/// A folder of its own for each test. What is left in it is overwritten or thrown away with the build.
-pub(crate) struct Folder(PathBuf);
-
-impl Folder {
-    pub(crate) fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("tls-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&path).expect("writable");
-        Self(path)
-    }
-
-    pub(crate) fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
-
-    pub(crate) fn write(&self, name: &str, text: &str) {
-        fs::write(self.0.join(name), text).expect("writable");
-    }
-
-    /// Writes `NAME.pem` and `NAME.key`.
-    pub(crate) fn keep(&self, name: &str, made: &Made) {
-        self.write(&format!("{name}.pem"), &made.chain);
-        self.write(&format!("{name}.key"), &made.key);
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0); // the next build throws it away
-    }
+/// Writes `NAME.pem` and `NAME.key`.
+pub(crate) fn keep(folder: &Folder, name: &str, made: &Made) {
+    folder.write(&format!("{name}.pem"), &made.chain);
+    folder.write(&format!("{name}.key"), &made.key);
 }
 
 /// Who signs.
