@@ -359,7 +359,7 @@ impl<N: Net> Connection<N> {
                     self.pending = Some(Box::pin(async move { Arrived::Connected(cluster.connect(&net, &to).await) }));
                 }
                 Action::Introduced => seen.introduce(self.relay.client()),
-                Action::NotAuthenticated => seen.not_authenticated(self.relay.client()),
+                Action::NotAuthenticated => cluster.not_authenticated(seen.peer, self.relay.client()),
                 Action::Finish => self.client.finish(),
             }
         }
