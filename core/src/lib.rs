@@ -14,6 +14,7 @@ pub mod latency;
 pub mod limits;
 pub mod name;
 pub mod proxy;
+pub mod proxy_protocol;
 pub mod reject;
 pub mod relay;
 pub mod reload;
