@@ -65,6 +65,7 @@ fn client() -> impl Strategy<Value = ClientStatus> {
         |(client_id, address, (software_name, software_version, principal), connections, bytes)| ClientStatus {
             client_id,
             address,
+            via: None,
             software_name,
             software_version,
             principal,

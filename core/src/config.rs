@@ -8,6 +8,7 @@ use crate::{
     cluster::RetryPolicy,
     gateway::{Gateway, Place, Route},
     limits,
+    proxy_protocol::{self, ProxyProtocol},
 };
 use core::{fmt, ops::Deref, time::Duration};
 use std::{
@@ -193,6 +194,8 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// TLS, unless upstream speaks plain Kafka.
     pub tls: Option<tls::UpstreamTls>,
+    /// What tells upstream whose connection each one is, before TLS; `None`: nothing does.
+    pub proxy_protocol: Option<proxy_protocol::Version>,
 }
 
 impl Upstream {
@@ -260,6 +263,18 @@ pub enum Conflict {
         /// Who has it first.
         earlier: ListenerOf,
         /// Who wants it as well.
+        later: ListenerOf,
+        /// Where both listen.
+        address: SocketAddr,
+    },
+    /// Two gateways at the same address that expect another beginning of a connection, which comes before a server name.
+    #[error(
+        "{later} has another proxy_protocol at {address} than {earlier}, and which of them a client wants is told behind it"
+    )]
+    OtherProxyProtocol {
+        /// Who is there first.
+        earlier: ListenerOf,
+        /// Who is there as well.
         later: ListenerOf,
         /// Where both listen.
         address: SocketAddr,
@@ -377,7 +392,7 @@ fn repeated<'a, T: Ord + 'a>(all: impl Iterator<Item = &'a T>) -> impl Iterator<
 fn same_addresses(admin: &Admin, clusters: &[VirtualCluster]) -> impl Iterator<Item = Conflict> {
     let mut taken: BTreeMap<u16, Vec<(Place<'_>, ListenerOf)>> = BTreeMap::new();
     if admin.bind.port() != 0 {
-        let place = Place { address: admin.bind, route: None, names: None };
+        let place = Place { address: admin.bind, route: None, names: None, proxy_protocol: &ProxyProtocol::Off };
         taken.entry(admin.bind.port()).or_default().push((place, ListenerOf::Admin));
     }
     let gateways = clusters.iter().enumerate().flat_map(|(c, cluster)| {
@@ -391,10 +406,13 @@ fn same_addresses(admin: &Admin, clusters: &[VirtualCluster]) -> impl Iterator<I
             let there = taken.entry(address.port()).or_default();
             if let Some((other, earlier)) = there.iter().find(|(other, _)| other.excludes(&place)) {
                 let (earlier, later) = (earlier.clone(), later.clone());
-                conflict.get_or_insert(if other.names.is_some() && place.names.is_some() && other.address == address {
-                    Conflict::SameServerName { earlier, later, address }
-                } else {
-                    Conflict::SameAddress { earlier, later, address }
+                let are_named = other.names.is_some() && place.names.is_some() && other.address == address;
+                conflict.get_or_insert(match are_named {
+                    true if other.proxy_protocol != place.proxy_protocol => {
+                        Conflict::OtherProxyProtocol { earlier, later, address }
+                    }
+                    true => Conflict::SameServerName { earlier, later, address },
+                    false => Conflict::SameAddress { earlier, later, address },
                 });
             }
             there.push((place, later));

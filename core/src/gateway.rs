@@ -12,6 +12,7 @@ use crate::{
     config::{exclude_each_other, tls::ClientTls},
     limits,
     name::NotAName,
+    proxy_protocol::ProxyProtocol,
     rewrite::Addresses,
 };
 use core::{fmt, ops::RangeInclusive};
@@ -35,6 +36,8 @@ pub struct Gateway {
     pub kind: GatewayKind,
     /// TLS, unless its clients speak plain Kafka.
     pub tls: Option<ClientTls>,
+    /// Whether something before it says whose connection each one is.
+    pub proxy_protocol: ProxyProtocol,
 }
 
 /// How a gateway tells the nodes apart that its clients want.
@@ -67,7 +70,8 @@ impl fmt::Display for Route {
 impl Gateway {
     /// A gateway with a port for each node.
     pub fn port_per_broker(name: &str, ports: PortPerBroker) -> Result<Self, NotAName> {
-        Ok(Self { name: name.parse()?, kind: GatewayKind::PortPerBroker(ports), tls: None })
+        let kind = GatewayKind::PortPerBroker(ports);
+        Ok(Self { name: name.parse()?, kind, tls: None, proxy_protocol: ProxyProtocol::Off })
     }
 
     /// Whether clients of this gateway can reach the node.
@@ -88,13 +92,16 @@ pub struct Place<'a> {
     pub route: Option<Route>,
     /// The names, where they tell.
     pub names: Option<&'a Sni>,
+    /// What is expected there before anything else.
+    pub proxy_protocol: &'a ProxyProtocol,
 }
 
 impl Place<'_> {
     /// Whether both cannot listen at the same time.
     pub fn excludes(&self, other: &Self) -> bool {
         let (ours, theirs) = (self.address, other.address);
-        let shared = self.names.zip(other.names).is_some_and(|(ours, theirs)| ours.goes_with(theirs));
+        let alike = self.proxy_protocol == other.proxy_protocol;
+        let shared = alike && self.names.zip(other.names).is_some_and(|(ours, theirs)| ours.goes_with(theirs));
         ours.port() == theirs.port() && exclude_each_other(ours.ip(), theirs.ip()) && !shared
     }
 }
@@ -102,16 +109,20 @@ impl Place<'_> {
 impl Gateway {
     /// Everywhere it listens.
     pub fn places(&self) -> Vec<Place<'_>> {
+        let proxy_protocol = &self.proxy_protocol;
         match &self.kind {
             GatewayKind::PortPerBroker(ports) => {
                 let place = |(port, route)| Place {
                     address: SocketAddr::new(ports.bind(), port),
                     route: Some(route),
                     names: None,
+                    proxy_protocol,
                 };
                 ports.ports().map(place).collect()
             }
-            GatewayKind::Sni(sni) => vec![Place { address: sni.bind(), route: None, names: Some(sni) }],
+            GatewayKind::Sni(sni) => {
+                vec![Place { address: sni.bind(), route: None, names: Some(sni), proxy_protocol }]
+            }
         }
     }
 }

@@ -307,6 +307,8 @@ pub struct ClientStatus {
     pub client_id: String,
     /// The address that it connects from, without the port.
     pub address: String,
+    /// The address of the load balancer that told so by the PROXY protocol; absent where nobody stands before the client.
+    pub via: Option<String>,
     /// What it says it is in ApiVersions, such as `apache-kafka-java`.
     pub software_name: Option<String>,
     /// The version it says it has.

@@ -1,6 +1,7 @@
 //! What the connections of one virtual cluster share: its topology, its counters, and who is connected.
 
 use crate::{
+    entrance::Origin,
     lock,
     log_quota::Quota,
     metrics::ClusterMetrics,
@@ -9,9 +10,10 @@ use crate::{
 };
 use kroxy_core::{
     address::{HostPort, NodeId},
-    config::ClusterName,
+    config::{ClusterName, VirtualCluster},
     gateway::Route,
     health::{Health, Reach},
+    proxy_protocol::{self, Header},
     relay::{Client, Exchange},
     time::Instant,
     topology::{Resolution, Topology},
@@ -19,15 +21,15 @@ use kroxy_core::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
-use tokio::sync::watch;
-use tracing::{info, warn};
+use tokio::{io::AsyncWriteExt, sync::watch};
+use tracing::{debug, info, warn};
 
 /// Where a connection may go, in this order.
 #[derive(Debug)]
@@ -50,6 +52,8 @@ pub(crate) struct ClusterShared {
     pub(crate) metrics: Arc<ClusterMetrics>,
     /// TLS towards upstream.
     upstream_tls: Option<Arc<Connector>>,
+    /// What stands in front of each connection to upstream.
+    upstream_proxy_protocol: Option<proxy_protocol::Version>,
     logged: Mutex<Quota>,
     topology: Mutex<Topology>,
     health: Mutex<Health>,
@@ -68,17 +72,17 @@ pub(crate) struct ClusterShared {
 
 impl ClusterShared {
     pub(crate) fn new(
-        name: ClusterName,
-        bootstrap_servers: Vec<HostPort>,
+        config: &VirtualCluster,
         metrics: Arc<ClusterMetrics>,
         upstream_tls: Option<Arc<Connector>>,
     ) -> Self {
         Self {
-            name,
+            name: config.name.clone(),
             metrics,
             upstream_tls,
+            upstream_proxy_protocol: config.upstream.proxy_protocol,
             logged: Mutex::default(),
-            topology: Mutex::new(Topology::new(bootstrap_servers)),
+            topology: Mutex::new(Topology::new(config.upstream.bootstrap_servers.to_vec())),
             health: Mutex::default(),
             connected: Mutex::default(),
             unmapped: Mutex::default(),
@@ -90,9 +94,13 @@ impl ClusterShared {
         }
     }
 
-    /// Connects to an upstream server, TLS included; the caller bounds how long it may take.
-    pub(crate) async fn connect<N: Net>(&self, net: &N, to: &HostPort) -> io::Result<Stream<N::Stream>> {
-        let stream = net.connect(to).await?;
+    /// Connects to an upstream server, TLS included, and says before it `whose` connection it is where that is to be told; the
+    /// caller bounds how long it may take.
+    pub(crate) async fn connect<N: Net>(&self, net: &N, to: &HostPort, whose: Header) -> io::Result<Stream<N::Stream>> {
+        let mut stream = net.connect(to).await?;
+        if let Some(version) = self.upstream_proxy_protocol {
+            stream.write_all(&whose.to_bytes(version)).await?;
+        }
         let Some(tls) = &self.upstream_tls else { return Ok(Stream::Plain(stream)) };
         let shaken = Box::pin(tls.connect(stream, to)).await;
         shaken.map_err(|failure| {
@@ -106,22 +114,9 @@ impl ClusterShared {
         self.upstream_tls.is_some()
     }
 
-    /// Whether one more line may be logged that a stranger caused. How many were not before it is logged first.
-    pub(crate) fn may_log(&self) -> bool {
-        let allowed = lock(&self.logged).take();
-        if let Some(dropped @ 1..) = allowed {
-            info!(cluster = %self.name, "{dropped} lines about connections were left out");
-        }
-        allowed.is_some()
-    }
-
-    /// Upstream did not let a client in. Whoever guesses passwords is told of as often as whoever breaks the protocol.
-    pub(crate) fn not_authenticated(&self, peer: SocketAddr, client: Option<&Client>) {
-        self.metrics.not_authenticated.inc();
-        if self.may_log() {
-            let (cluster, id) = (&self.name, client.and_then(|client| client.id.as_deref()).unwrap_or_default());
-            info!(%cluster, client.id = id, %peer, "upstream refused the client's authentication");
-        }
+    /// Whether one more line may be logged about a connection that has ended, and how many were not before it.
+    pub(crate) fn may_log(&self) -> Option<u64> {
+        lock(&self.logged).take()
     }
 
     /// Takes note of where upstream's nodes are.
@@ -218,6 +213,7 @@ impl ClusterShared {
         let seen = Arc::new(Seen {
             id,
             peer,
+            origin: OnceLock::new(),
             metrics: self.metrics.clone(),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
@@ -259,7 +255,10 @@ impl ClusterShared {
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) id: u64,
-    pub(crate) peer: SocketAddr,
+    /// The other end of its socket.
+    peer: SocketAddr,
+    /// Whose connection it is, once that is known.
+    origin: OnceLock<Origin>,
     metrics: Arc<ClusterMetrics>,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
@@ -270,6 +269,29 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// It is known whose connection it is.
+    pub(crate) fn came_from(&self, origin: Origin) {
+        if let Some(via) = origin.via {
+            debug!(client = %origin.ends.client, %via, "the load balancer has said whose connection it is");
+        }
+        self.origin.get_or_init(|| origin);
+    }
+
+    /// Where the client is, as far as that is known.
+    pub(crate) fn client_address(&self) -> SocketAddr {
+        self.origin.get().map_or(self.peer, |origin| origin.ends.client)
+    }
+
+    /// Who has said so, unless the client came by itself.
+    pub(crate) fn via(&self) -> Option<IpAddr> {
+        self.origin.get().and_then(|origin| origin.via)
+    }
+
+    /// What upstream may be told of it.
+    pub(crate) fn header(&self) -> Header {
+        self.origin.get().map_or(Header::Local, |origin| Header::Proxied(origin.ends))
+    }
+
     /// Bytes were read from the client.
     pub(crate) fn read(&self, bytes: u64) {
         self.bytes_in.fetch_add(bytes, Relaxed);
@@ -293,6 +315,13 @@ impl Seen {
         if let Some(client) = client {
             lock(&self.client).clone_from(client);
         }
+    }
+
+    /// Upstream did not let the client in.
+    pub(crate) fn not_authenticated(&self, client: Option<&Client>) {
+        self.metrics.not_authenticated.inc();
+        let id = client.and_then(|client| client.id.as_deref()).unwrap_or_default();
+        info!(client.id = id, peer = %self.client_address(), "upstream refused the client's authentication");
     }
 
     pub(crate) fn client(&self) -> Client {

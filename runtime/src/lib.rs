@@ -10,6 +10,7 @@ mod cluster;
 pub mod config;
 mod connection;
 pub mod demo;
+mod entrance;
 mod limits;
 mod listen;
 pub mod load;

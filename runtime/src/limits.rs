@@ -46,8 +46,8 @@ pub(crate) const ALERT_LINGER: Duration = Duration::from_millis(500);
 /// Bytes: the largest file of certificates or keys that is read. The bundles of operating systems have less than 1 MiB.
 pub(crate) const MATERIAL_MAX: u64 = 4 << 20;
 
-/// Lines of the log that strangers cause, for each virtual cluster and [`LOG_WINDOW`]: whoever scans ports, loops over a failing
-/// handshake or guesses passwords does not fill a disk.
+/// Lines of the log about connections that ended in a way worth one, for each virtual cluster and [`LOG_WINDOW`]: whoever
+/// scans ports or loops over a failing handshake does not fill a disk.
 pub(crate) const LOGGED_ENDS: u32 = 20;
 
 /// How long [`LOGGED_ENDS`] lasts.
@@ -78,8 +78,8 @@ pub(crate) const ADMIN_TOKEN_MIN: usize = 16;
 /// How long the acceptor waits after a failure that concerns the whole process, such as "too many open files".
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long a client may take to say which server it wants, where several share a listener: as a handshake unless configured,
-/// since whose timeout holds is not known before.
+/// How long a client may take to say which server it wants, where several share a listener, and a load balancer to say whose
+/// connection it is: as a handshake unless configured, since whose timeout holds is not known before.
 pub(crate) const HELLO_TIMEOUT: Duration = ClientTls::HANDSHAKE_TIMEOUT;
 
 /// Clients at one shared listener that have not said yet which server they want; one more is closed at once. As many as may

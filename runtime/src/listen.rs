@@ -4,6 +4,7 @@ use crate::{
     clock::Clock,
     cluster::{ClusterShared, Seen},
     connection::{self, Surroundings},
+    entrance::Origin,
     limits,
     net::{Listener, Net},
     sni::{Caller, Seat, Switchboard},
@@ -12,11 +13,12 @@ use crate::{
 use kroxy_core::{
     config::VirtualCluster,
     gateway::{Place, Route, Sni},
+    proxy_protocol::ProxyProtocol,
     relay::{Cause, Spec},
 };
 use std::{io, net::SocketAddr, sync::Arc};
 use tokio::{sync::watch, task::JoinSet};
-use tracing::{Instrument, debug, debug_span, error, info, warn};
+use tracing::{Instrument, debug, debug_span, error, field::display, info, warn};
 
 /// How many attempts to find out upstream's address a client waits for: as many servers as are asked in turn.
 const RESOLVE_ATTEMPTS: u32 = 3;
@@ -80,6 +82,7 @@ pub(crate) struct Spot {
     /// Where it leads; `None`: the names that clients ask for tell.
     pub(crate) route: Option<Route>,
     pub(crate) names: Option<Sni>,
+    pub(crate) proxy_protocol: ProxyProtocol,
 }
 
 impl Spot {
@@ -89,7 +92,8 @@ impl Spot {
     }
 
     pub(crate) const fn place(&self) -> Place<'_> {
-        Place { address: self.address, route: self.route, names: self.names.as_ref() }
+        let Self { address, route, names, proxy_protocol, .. } = self;
+        Place { address: *address, route: *route, names: names.as_ref(), proxy_protocol }
     }
 }
 
@@ -120,20 +124,22 @@ enum Incoming<N: Net> {
 
 /// A client that has come.
 pub(crate) enum Arrival<S> {
-    /// It has said nothing yet.
-    New(S),
+    /// It has said nothing yet, from this address.
+    New(S, SocketAddr),
     /// It has begun a handshake.
-    Begun(Hello<S>),
+    Begun(Hello<S>, Origin),
 }
 
 impl<N: Net> Incoming<N> {
     /// The next client, where it comes from, and where it wants to go if it has said so.
     async fn accept(&mut self) -> io::Result<(Arrival<N::Stream>, SocketAddr, Option<Route>)> {
         match self {
-            Self::Own(listener) => listener.accept().await.map(|(stream, peer)| (Arrival::New(stream), peer, None)),
+            Self::Own(listener) => {
+                listener.accept().await.map(|(stream, peer)| (Arrival::New(stream, peer), peer, None))
+            }
             Self::Shared(seat) => {
-                let Caller { hello, peer, route } = seat.accept().await;
-                Ok((Arrival::Begun(hello), peer, Some(route)))
+                let Caller { hello, peer, origin, route } = seat.accept().await;
+                Ok((Arrival::Begun(hello, origin), peer, Some(route)))
             }
         }
     }
@@ -156,8 +162,9 @@ pub(crate) fn wanted(config: &VirtualCluster, tls: &ClusterTls) -> Vec<Wanted> {
             max_connections: config.limits.max_connections,
             tls: tls.clients(&gateway.name),
         };
-        all.extend(gateway.places().into_iter().map(|Place { address, route, names }| {
-            let spot = Spot { address, gateway: gateway.name.to_string(), route, names: names.cloned() };
+        all.extend(gateway.places().into_iter().map(|Place { address, route, names, proxy_protocol }| {
+            let (gateway, names) = (gateway.name.to_string(), names.cloned());
+            let spot = Spot { address, gateway, route, names, proxy_protocol: proxy_protocol.clone() };
             Wanted { spot, settings: settings.clone() }
         }));
     }
@@ -174,7 +181,7 @@ pub(crate) async fn bind<N: Net>(
     for Wanted { spot, settings } in all {
         let listener = match &spot.names {
             None => net.bind(spot.address).await.map(Incoming::Own),
-            Some(names) => shared.join(names.clone()).await.map(Incoming::Shared),
+            Some(names) => shared.join(names.clone(), &spot.proxy_protocol).await.map(Incoming::Shared),
         };
         match listener {
             Ok(listener) => bound.push(Bound { listener, spot, settings }),
@@ -256,9 +263,14 @@ async fn relay<N: Net>(
     debug!("connection opened");
     let cluster = around.cluster.clone();
     let cause = connection::relay(around, client, stage).await;
-    if cause.is_suspicious() && cluster.may_log() {
-        let (cluster, peer) = (&cluster.name, registration.seen.peer);
-        info!(%cluster, cause = cause.label(), %peer, "connection closed: {cause}");
+    let allowed = if cause.is_suspicious() { cluster.may_log() } else { None };
+    if let Some(dropped) = allowed {
+        let (cluster, peer) = (&cluster.name, registration.seen.client_address());
+        let via = registration.seen.via().map(display);
+        if dropped > 0 {
+            info!(%cluster, "{dropped} lines about closed connections were left out");
+        }
+        info!(%cluster, cause = cause.label(), %peer, via, "connection closed: {cause}");
     } else {
         debug!(cause = cause.label(), "connection closed: {cause}");
     }

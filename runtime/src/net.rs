@@ -33,6 +33,9 @@ pub trait Net: Clone + Send + Sync + 'static {
 
     /// Connects; the caller bounds how long it may take.
     fn connect(&self, to: &HostPort) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+
+    /// The address of this end of a connection.
+    fn address_of(stream: &Self::Stream) -> io::Result<SocketAddr>;
 }
 
 /// A port that accepts connections.
@@ -70,6 +73,10 @@ impl Net for OsNet {
         };
         tune(&stream)?;
         Ok(stream)
+    }
+
+    fn address_of(stream: &TcpStream) -> io::Result<SocketAddr> {
+        stream.local_addr()
     }
 }
 

@@ -8,6 +8,7 @@ use kroxy_core::{
     address::{HostPort, NodeId},
     discovery::{Discovery, Progress},
     gateway::Route,
+    proxy_protocol::Header,
     topology::Resolution,
 };
 use std::{io, sync::Arc, time::Duration};
@@ -56,7 +57,7 @@ async fn ask<N: Net>(net: &N, cluster: &ClusterShared) {
 }
 
 async fn ask_one<N: Net>(net: &N, cluster: &ClusterShared, server: &HostPort) -> io::Result<Vec<(NodeId, HostPort)>> {
-    let mut stream = cluster.connect(net, server).await?;
+    let mut stream = cluster.connect(net, server, Header::Local).await?;
     let (mut discovery, first) = Discovery::start();
     stream.write_all(&first).await?;
     stream.flush().await?; // TLS may keep some

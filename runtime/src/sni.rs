@@ -4,6 +4,7 @@
 //! it back; in between nobody notices others come and go. A name that nobody has any more is closed at once.
 
 use crate::{
+    entrance::{self, Entered, NotEntered, Origin},
     limits,
     listen::note_panic,
     lock,
@@ -12,7 +13,10 @@ use crate::{
     net::{Listener, Net},
     tls::{self, Hello},
 };
-use kroxy_core::gateway::{Route, Sni};
+use kroxy_core::{
+    gateway::{Route, Sni},
+    proxy_protocol::ProxyProtocol,
+};
 use std::{
     collections::BTreeMap,
     fmt, io,
@@ -20,7 +24,6 @@ use std::{
     sync::{Arc, Mutex, Weak},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     sync::{mpsc, watch},
     task::JoinSet,
 };
@@ -30,6 +33,7 @@ use tracing::{info, warn};
 pub(crate) struct Caller<S> {
     pub(crate) hello: Hello<S>,
     pub(crate) peer: SocketAddr,
+    pub(crate) origin: Origin,
     pub(crate) route: Route,
 }
 
@@ -53,6 +57,8 @@ struct Line<N: Net> {
 /// Who is at a listener.
 struct Members<S> {
     all: Mutex<Vec<Member<S>>>,
+    /// What comes before a handshake.
+    proxy_protocol: ProxyProtocol,
     logged: Mutex<Quota>,
 }
 
@@ -80,14 +86,15 @@ impl<N: Net> Switchboard<N> {
         }
     }
 
-    /// Takes a gateway to the listener of its address, which is bound unless it is there.
-    pub(crate) async fn join(&self, names: Sni) -> io::Result<Seat<N>> {
+    /// Takes a gateway to the listener of its address, which is bound unless it is there. Only gateways that expect the same
+    /// before a handshake come together.
+    pub(crate) async fn join(&self, names: Sni, proxy_protocol: &ProxyProtocol) -> io::Result<Seat<N>> {
         let _alone = self.joining.lock().await;
         let at = names.bind();
         let known = lock(&self.lines).get(&at).and_then(Weak::upgrade);
         let line = match known {
             Some(line) => line,
-            None => self.open(at).await?,
+            None => self.open(at, proxy_protocol).await?,
         };
         let (sender, callers) = mpsc::channel(limits::CALLERS_WAITING);
         let mut all = lock(&line.members.all);
@@ -97,12 +104,14 @@ impl<N: Net> Switchboard<N> {
         Ok(Seat { id, callers, line })
     }
 
-    async fn open(&self, at: SocketAddr) -> io::Result<Arc<Line<N>>> {
+    async fn open(&self, at: SocketAddr, proxy_protocol: &ProxyProtocol) -> io::Result<Arc<Line<N>>> {
         self.settled().await;
         let listener = self.net.bind(at).await?;
         self.bound.send_modify(|bound| *bound += 1);
         let held = Held { listener, _freed: Freed(self.bound.clone()) };
-        let members = Arc::new(Members { all: Mutex::default(), logged: Mutex::default() });
+        let members =
+            Members { all: Mutex::default(), proxy_protocol: proxy_protocol.clone(), logged: Mutex::default() };
+        let members = Arc::new(members);
         let mut task = JoinSet::new();
         task.spawn(answer::<N>(held, members.clone(), self.metrics.clone()));
         let line = Arc::new(Line { members, _task: task });
@@ -168,7 +177,7 @@ async fn answer<N: Net>(mut held: Held<N::Listener>, members: Arc<Members<N::Str
                 Ok((stream, peer)) => {
                     let (members, metrics) = (members.clone(), metrics.clone());
                     hellos.spawn(async move {
-                        if let Err(refused) = pass_on(stream, peer, &members).await {
+                        if let Err(refused) = pass_on::<N>(stream, peer, &members).await {
                             members.refuse(&metrics, peer, &refused);
                         }
                     });
@@ -182,23 +191,22 @@ async fn answer<N: Net>(mut held: Held<N::Listener>, members: Arc<Members<N::Str
     }
 }
 
-async fn pass_on<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: S,
-    peer: SocketAddr,
-    members: &Members<S>,
-) -> Result<(), Refused> {
-    let hello = Hello::read(stream, limits::HELLO_TIMEOUT).await.map_err(Refused::NoHello)?;
+async fn pass_on<N: Net>(stream: N::Stream, peer: SocketAddr, members: &Members<N::Stream>) -> Result<(), Refused> {
+    let entered = entrance::enter::<N>(stream, peer, &members.proxy_protocol, limits::HELLO_TIMEOUT).await;
+    let Entered { stream, first, origin } = entered.map_err(Refused::NotEntered)?;
+    let hello = Hello::read(stream, first, limits::HELLO_TIMEOUT).await.map_err(Refused::NoHello)?;
     let name = hello.server_name().ok_or(Refused::NoName)?.to_owned();
     let found = lock(&members.all).iter().find_map(|member| {
         let route = member.names.route_of(&name)?;
         Some((member.callers.clone(), route))
     });
     let (callers, route) = found.ok_or(Refused::UnknownName(name))?;
-    callers.try_send(Caller { hello, peer, route }).map_err(|_| Refused::TooMany)
+    callers.try_send(Caller { hello, peer, origin, route }).map_err(|_| Refused::TooMany)
 }
 
 /// Why a client does not get to any gateway.
 enum Refused {
+    NotEntered(NotEntered),
     NoHello(tls::Failure),
     NoName,
     UnknownName(String),
@@ -209,6 +217,10 @@ impl Refused {
     /// The value of the label `cause`.
     const fn label(&self) -> &'static str {
         match self {
+            Self::NotEntered(NotEntered::Gone | NotEntered::Broke(_)) => "closed",
+            Self::NotEntered(NotEntered::Untrusted | NotEntered::Absent | NotEntered::Bad(_) | NotEntered::Late(_)) => {
+                "proxy_protocol"
+            }
             Self::NoHello(failure) => failure.label(),
             Self::NoName => "no_name",
             Self::UnknownName(_) => "unknown_name",
@@ -220,6 +232,7 @@ impl Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NotEntered(why) => write!(f, "PROXY protocol: {why}"),
             Self::NoHello(failure) => failure.fmt(f),
             Self::NoName => {
                 f.write_str("the client asks for no server name (SNI), so nobody knows where it wants to go")

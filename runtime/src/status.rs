@@ -38,15 +38,16 @@ pub(crate) fn fill_traffic(cluster: &ClusterShared, now: Instant, wall: WallCloc
         if let Some(server) = connection.upstream.get() {
             *servers.entry(server.clone()).or_default() += 1;
         }
-        let who = connection.client();
-        let entry = clients.entry((connection.peer.ip(), who.clone())).or_insert_with(|| {
+        let (who, address) = (connection.client(), connection.client_address().ip());
+        let entry = clients.entry((address, connection.via(), who.clone())).or_insert_with(|| {
             let (software_name, software_version) =
                 who.software.map_or((None, None), |(name, version)| (Some(name.into()), Some(version.into())));
             let (principal, sasl_mechanism) =
                 who.principal.map_or((None, None), |p| (p.name.map(Into::into), Some(p.mechanism.to_owned())));
             ClientStatus {
                 client_id: who.id.map_or_else(String::new, Into::into),
-                address: connection.peer.ip().to_string(),
+                address: address.to_string(),
+                via: connection.via().map(|via| via.to_string()),
                 software_name,
                 software_version,
                 principal,

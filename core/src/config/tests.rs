@@ -15,6 +15,7 @@ fn cluster(name: &str, gateways: Vec<Gateway>) -> VirtualCluster {
             bootstrap_servers: NonEmpty::new(vec![HostPort::new("kafka.internal", 9092)]).expect("one"),
             connect_timeout: Upstream::CONNECT_TIMEOUT,
             tls: None,
+            proxy_protocol: None,
         },
         gateways: NonEmpty::new(gateways).expect("at least one"),
         drain_timeout: VirtualCluster::DRAIN_TIMEOUT,

@@ -12,6 +12,9 @@ pub enum Cause {
     /// The client closed its connection while requests of it were unanswered, and did not take the answers.
     #[error("the client left with requests in flight")]
     ClientLeft,
+    /// What says whose connection it is was missing, or was no such thing. Told before there is a relay.
+    #[error("PROXY protocol: {0}")]
+    NotIntroduced(String),
     /// The client and the proxy did not come to terms about TLS. Told before there is a relay.
     #[error("{0}")]
     HandshakeFailed(String),
@@ -50,6 +53,7 @@ impl Cause {
         match self {
             Self::ClientClosed => "client_closed",
             Self::ClientLeft => "client_left",
+            Self::NotIntroduced(_) => "proxy_protocol",
             Self::HandshakeFailed(_) => "tls_handshake_failed",
             Self::ClientBroke(_) => "client_broke",
             Self::ClientMisbehaved(_) => "client_misbehaved",
@@ -66,7 +70,8 @@ impl Cause {
     /// Whether an operator would want to know: somebody broke the protocol, or upstream cannot be reached.
     pub const fn is_suspicious(&self) -> bool {
         match self {
-            Self::HandshakeFailed(_)
+            Self::NotIntroduced(_)
+            | Self::HandshakeFailed(_)
             | Self::ClientMisbehaved(_)
             | Self::UpstreamUnreachable(_)
             | Self::UpstreamMisbehaved(_) => true,

@@ -15,6 +15,7 @@ use crate::{
         Admin, ClusterName, Config, Limits, Log, LogLevel, OnVirtualClusterFailure, Serve, Upstream, VirtualCluster,
     },
     gateway::{Gateway, GatewayKind, PortPerBroker},
+    proxy_protocol::Version,
     status::ReloadAction,
 };
 
@@ -97,7 +98,7 @@ pub(super) fn cluster(
 fn compare_values(found: &mut Differences, old: &VirtualCluster, new: &VirtualCluster) {
     let VirtualCluster {
         name,
-        upstream: Upstream { bootstrap_servers, connect_timeout, tls },
+        upstream: Upstream { bootstrap_servers, connect_timeout, tls, proxy_protocol },
         gateways,
         drain_timeout,
         idle_timeout,
@@ -112,6 +113,9 @@ fn compare_values(found: &mut Differences, old: &VirtualCluster, new: &VirtualCl
     let field = "upstream.connect_timeout";
     found.compare(field, Change::Live, connect_timeout, &upstream.connect_timeout, debug);
     tls::compare_upstream(found, "upstream.tls", tls.as_ref(), upstream.tls.as_ref());
+    let show = |version: &Option<Version>| version.map_or("none".to_owned(), |version| version.to_string());
+    // What has been said in front of a connection cannot be taken back.
+    found.compare("upstream.proxy_protocol", Change::Drain, proxy_protocol, &upstream.proxy_protocol, show);
     found.compare("drain_timeout", Change::Live, drain_timeout, &new.drain_timeout, debug);
     let show = |d: &Option<core::time::Duration>| d.map_or("none".to_owned(), |d| format!("{d:?}"));
     found.compare("idle_timeout", Change::Live, idle_timeout, &new.idle_timeout, show);
@@ -141,7 +145,7 @@ fn compare_gateways(found: &mut Differences, old: &[Gateway], new: &[Gateway]) {
 }
 
 fn compare_gateway(found: &mut Differences, field: &str, old: &Gateway, new: &Gateway) {
-    let Gateway { name, kind, tls } = old;
+    let Gateway { name, kind, tls, proxy_protocol } = old;
     let name_field = format!("{field}.name");
     found.compare(&name_field, Change::Live, &name.as_str(), &new.name.as_str(), |n| (*n).to_owned());
     let change = match (kind, &new.kind) {
@@ -157,6 +161,14 @@ fn compare_gateway(found: &mut Differences, field: &str, old: &Gateway, new: &Ga
         found.push(field.to_owned(), change, Some(show_gateway(old)), Some(show_gateway(new)));
     }
     tls::compare_clients(found, &format!("{field}.tls"), tls.as_ref(), new.tls.as_ref());
+    let same_demand = core::mem::discriminant(proxy_protocol) == core::mem::discriminant(&new.proxy_protocol);
+    let change = match kind {
+        GatewayKind::PortPerBroker(_) if same_demand => Change::Live,
+        // Connections that are there came in another way; or others are at the same listener, which has one way for all.
+        GatewayKind::PortPerBroker(_) | GatewayKind::Sni(_) => Change::Drain,
+    };
+    let field = format!("{field}.proxy_protocol");
+    found.compare(&field, change, proxy_protocol, &new.proxy_protocol, ToString::to_string);
 }
 
 /// Whether every address that a client can have been told still leads to the same node.

@@ -10,6 +10,7 @@ use crate::{
     address::HostPort,
     config::{Admin, Limits, NonEmpty, OnVirtualClusterFailure, Serve, Upstream},
     gateway::{Gateway, NodeRange, PortPerBroker},
+    proxy_protocol::{Networks, ProxyProtocol, Version},
 };
 
 /// A gateway on loopback with three nodes behind its bootstrap port.
@@ -27,6 +28,7 @@ pub(crate) fn cluster(name: &str, port: u16) -> VirtualCluster {
             bootstrap_servers: servers(&[name]),
             connect_timeout: Upstream::CONNECT_TIMEOUT,
             tls: None,
+            proxy_protocol: None,
         },
         gateways: gateways(vec![gateway("main", port, "localhost", &[(0, 2, port + 1)])]),
         drain_timeout: VirtualCluster::DRAIN_TIMEOUT,
@@ -129,6 +131,28 @@ fn listeners_are_added_live_and_anything_that_clients_were_told_is_taken_away_wi
         ReloadAction::Drain,
         "another gateway"
     );
+}
+
+#[test]
+fn other_load_balancers_are_live_and_another_demand_is_not() {
+    let networks = |text: &str| Networks::new(NonEmpty::new(vec![text.parse().expect("a network")]).expect("one"));
+    let with = |proxy_protocol| {
+        let mut one = cluster("orders", 9192);
+        one.gateways = gateways(vec![Gateway { proxy_protocol, ..one.gateways[0].clone() }]);
+        loaded(vec![one])
+    };
+    let needs = |old, new| {
+        let plan = plan(&InForce::all(&with(old)), &with(new));
+        (plan.virtual_clusters[0].action, plan.virtual_clusters[0].fields[0].to_string())
+    };
+    let (one, other) = (networks("10.0.0.0/8"), networks("192.0.2.1"));
+    let field = "gateways.main.proxy_protocol: Required from 10.0.0.0/8 → Required from 192.0.2.1/32";
+    let required = ProxyProtocol::Required;
+    assert_eq!(needs(required(one.clone()), required(other)), (ReloadAction::Live, field.to_owned()));
+    assert_eq!(needs(required(one.clone()), ProxyProtocol::Off).0, ReloadAction::Drain);
+    assert_eq!(needs(ProxyProtocol::Allowed(one.clone()), required(one)).0, ReloadAction::Drain);
+    let (action, fields) = change(|c| c.upstream.proxy_protocol = Some(Version::V2));
+    assert_eq!((action, fields), (ReloadAction::Drain, vec!["upstream.proxy_protocol".to_owned()]));
 }
 
 #[test]

@@ -43,7 +43,7 @@ impl Door {
                 crate::lock(&self.last).clone()
             }
         };
-        acceptor.accept(stream).await
+        acceptor.accept(stream, None).await
     }
 }
 

@@ -61,6 +61,7 @@ fn what_a_configuration_does_is_said_as_it_was_written_down() {
         "three-brokers",
         "two-clusters",
         "inside-and-outside",
+        "load-balancer",
         "sasl-passthrough",
         "sni",
         "tls",

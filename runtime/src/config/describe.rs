@@ -8,6 +8,7 @@ use kroxy_core::{
         tls::{ClientAuth, ClientTls, Trust, UpstreamTls},
     },
     gateway::{Gateway, GatewayKind, NodeRange, PortPerBroker, Sni},
+    proxy_protocol::ProxyProtocol,
 };
 use std::fmt::Write;
 
@@ -65,6 +66,9 @@ fn describe_cluster(out: &mut String, cluster: &VirtualCluster) {
     let servers: Vec<_> = cluster.upstream.bootstrap_servers.iter().map(ToString::to_string).collect();
     let connect = Span::from(cluster.upstream.connect_timeout);
     line(out, "  upstream", &format!("{} ({connect} to connect)", servers.join(", ")));
+    if let Some(version) = cluster.upstream.proxy_protocol {
+        line(out, "", &format!("is told the client's address by the PROXY protocol {version}"));
+    }
     if let Some(tls) = &cluster.upstream.tls {
         line(out, "", &upstream_tls(tls));
     }
@@ -89,6 +93,15 @@ fn describe_gateway(out: &mut String, gateway: &Gateway) {
     line(out, "  gateway", &format!("{}: clients have bootstrap.servers={bootstrap}", gateway.name));
     if let Some(tls) = &gateway.tls {
         line(out, "", &client_tls(tls));
+    }
+    match &gateway.proxy_protocol {
+        ProxyProtocol::Off => {}
+        ProxyProtocol::Allowed(from) => {
+            line(out, "", &format!("the PROXY protocol may tell the client's address, from {from}"));
+        }
+        ProxyProtocol::Required(from) => {
+            line(out, "", &format!("the PROXY protocol tells the client's address, from {from}; others are closed"));
+        }
     }
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
     let (first, second) = (width(0), width(1));

@@ -53,6 +53,7 @@ pub(super) const RIGHT: &[(&str, &str)] = &[
         "a list of IANA names of suites with forward secrecy, such as [\"TLS_AES_256_GCM_SHA384\"]; docs/tls.md has all",
     ),
     ("virtual_clusters.upstream.tls.insecure", "`true` or `false`; with `true` there is no `ca`"),
+    ("virtual_clusters.upstream.proxy_protocol", "`V1` or `V2`"),
     (
         "virtual_clusters.gateways",
         "a list with at least one `( name: …, port_per_broker: … )` or `( name: …, tls: …, sni: … )`",
@@ -112,6 +113,10 @@ pub(super) const RIGHT: &[(&str, &str)] = &[
         "a list of IANA names of suites with forward secrecy, such as [\"TLS_AES_256_GCM_SHA384\"]; docs/tls.md has all",
     ),
     ("virtual_clusters.gateways.tls.handshake_timeout", "a duration in quotes, such as \"10s\""),
+    (
+        "virtual_clusters.gateways.proxy_protocol",
+        "`Off`, `Allowed( from: [\"10.0.0.0/8\"] )` or `Required( from: [\"10.0.0.7\", \"fd00::/8\"] )`",
+    ),
     ("virtual_clusters.drain_timeout", "a duration in quotes, such as \"10s\""),
     ("virtual_clusters.idle_timeout", "a duration in quotes, such as \"15m\", or nothing"),
     ("virtual_clusters.first_request_timeout", "a duration in quotes, such as \"60s\""),

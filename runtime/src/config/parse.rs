@@ -5,7 +5,7 @@ use super::{
     locate::FieldPath,
     raw::{
         RawAdmin, RawCluster, RawConfig, RawGateway, RawLog, RawLogLevel, RawMaxRetries, RawOnFailure,
-        RawPortPerBroker, RawServe, RawSni,
+        RawPortPerBroker, RawProxyProtocol, RawProxyVersion, RawServe, RawSni,
     },
 };
 use kroxy_core::{
@@ -15,6 +15,7 @@ use kroxy_core::{
         Serve, Upstream, VirtualCluster,
     },
     gateway::{Gateway, GatewayError, GatewayKind, NodeRange, PortPerBroker, PortUse, Route, Sni, SniError},
+    proxy_protocol::{Networks, ProxyProtocol, Version},
 };
 use std::{path::Path, str::FromStr};
 
@@ -107,6 +108,10 @@ impl Parser<'_> {
                 bootstrap_servers: servers?,
                 connect_timeout: raw.upstream.connect_timeout.get(),
                 tls: tls?,
+                proxy_protocol: raw.upstream.proxy_protocol.map(|version| match version {
+                    RawProxyVersion::V1 => Version::V1,
+                    RawProxyVersion::V2 => Version::V2,
+                }),
             },
             gateways: NonEmpty::new(gateways)?,
             drain_timeout: raw.drain_timeout.get(),
@@ -149,7 +154,21 @@ impl Parser<'_> {
                 None
             }
         };
-        Some(Gateway { name: name?, kind: kind?, tls: tls? })
+        let proxy_protocol = self.proxy_protocol(&raw.proxy_protocol, &path.field("proxy_protocol"));
+        Some(Gateway { name: name?, kind: kind?, tls: tls?, proxy_protocol: proxy_protocol? })
+    }
+
+    fn proxy_protocol(&mut self, raw: &RawProxyProtocol, path: &FieldPath) -> Option<ProxyProtocol> {
+        let mut networks = |from: &[String]| {
+            let all: Vec<_> = from.iter().map(|text| self.good(path, text.parse())).collect();
+            let all = NonEmpty::new(all.into_iter().collect::<Option<_>>()?);
+            self.good(path, all.ok_or("there is nobody whose word counts")).map(Networks::new)
+        };
+        Some(match raw {
+            RawProxyProtocol::Off => ProxyProtocol::Off,
+            RawProxyProtocol::Allowed { from } => ProxyProtocol::Allowed(networks(from)?),
+            RawProxyProtocol::Required { from } => ProxyProtocol::Required(networks(from)?),
+        })
     }
 
     fn sni(&mut self, raw: &RawSni, cluster: &ClusterName, path: &FieldPath) -> Option<Sni> {
@@ -225,6 +244,11 @@ impl Parser<'_> {
                 listener(earlier, clusters),
                 listener(later, clusters),
                 "give each its own names, such as with `{cluster}` in them, or bind one of them to another port",
+            ),
+            Conflict::OtherProxyProtocol { earlier, later, .. } => (
+                listener(earlier, clusters),
+                listener(later, clusters),
+                "give all gateways at one address the same proxy_protocol, or bind one of them to another port",
             ),
         };
         Problem::at(self.text, &later, conflict.to_string())

@@ -192,10 +192,22 @@ pub(super) struct RawUpstream {
     /// TLS towards upstream. Unless set, plain Kafka; `()` is TLS with all defaults.
     #[serde(default)]
     pub(super) tls: Option<RawUpstreamTls>,
+    /// Tell upstream the client's address by a header of the PROXY protocol in front of each connection, before TLS. Kafka
+    /// brokers do not understand it: it is for a proxy between, such as another kroxy.
+    #[serde(default)]
+    pub(super) proxy_protocol: Option<RawProxyVersion>,
 }
 
 fn connect_timeout() -> Span {
     Upstream::CONNECT_TIMEOUT.into()
+}
+
+/// A version of the PROXY protocol.
+#[derive(Deserialize, Clone, Copy, Debug)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) enum RawProxyVersion {
+    V1,
+    V2,
 }
 
 /// A way into a virtual cluster.
@@ -214,6 +226,26 @@ pub(super) struct RawGateway {
     /// TLS towards its clients. Unless set, they speak plain Kafka.
     #[serde(default)]
     pub(super) tls: Option<RawClientTls>,
+    /// Whether a load balancer says whose connections they are, by a header of the PROXY protocol (version 1 or 2) before TLS:
+    /// `Off`, `Allowed` (from these addresses; all others are clients themselves) or `Required` (whoever comes from elsewhere is
+    /// closed). The client's address then is the header's, in logs, status and limits.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub(super) proxy_protocol: RawProxyProtocol,
+}
+
+/// Whether a load balancer says whose connections they are.
+#[derive(Deserialize, Default, Debug)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) enum RawProxyProtocol {
+    #[default]
+    Off,
+    Allowed {
+        from: Vec<String>,
+    },
+    Required {
+        from: Vec<String>,
+    },
 }
 
 /// A gateway that tells nodes apart by the name which a client asks for in its TLS handshake. Several of them can listen at the

@@ -82,7 +82,7 @@ fn all_blocks() -> Vec<Block> {
 fn shown(default: &Value) -> String {
     fn ron(value: &Value) -> String {
         match (value.as_str(), value.as_array()) {
-            (Some(name @ ("None" | "Remaining" | "Tls12" | "Tls13")), _) => name.to_owned(),
+            (Some(name @ ("None" | "Off" | "Remaining" | "Tls12" | "Tls13")), _) => name.to_owned(),
             (None, Some(all)) => format!("[{}]", all.iter().map(ron).collect::<Vec<_>>().join(", ")),
             (Some(_) | None, _) => value.to_string(),
         }

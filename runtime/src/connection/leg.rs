@@ -66,6 +66,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LegIo<S> {
         }
     }
 
+    /// The same with a first byte that has been read.
+    pub(super) fn begun(stream: S, first: Option<u8>) -> Self {
+        let inbox: Vec<_> = first.into_iter().collect();
+        Self { recheck: !inbox.is_empty(), inbox, ..Self::new(stream) }
+    }
+
     /// Sends FIN behind everything that waits to be written.
     pub(super) fn finish(&mut self) {
         if self.fin == Fin::Later {

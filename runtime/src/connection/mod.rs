@@ -12,6 +12,7 @@ use self::{finish::Closing, leg::LegIo, scratch::Scratch};
 use crate::{
     clock::Clock,
     cluster::{Candidates, ClusterShared, Seen},
+    entrance::{self, Entered},
     limits,
     listen::{Arrival, Stage, reaches},
     net::Net,
@@ -32,10 +33,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::watch,
-};
+use tokio::sync::watch;
 
 /// What one connection needs of its surroundings.
 pub(crate) struct Surroundings<N: Net> {
@@ -57,20 +55,22 @@ pub(crate) async fn relay<N: Net>(
     client: Arrival<N::Stream>,
     mut stage: watch::Receiver<Stage>,
 ) -> Cause {
-    let client = match (client, &around.tls) {
-        (Arrival::New(client), None) => Stream::Plain(client),
-        (Arrival::Begun(_), None) => unreachable!("names are for gateways with TLS"),
-        // Boxed: a handshake holds much that a connection has no use for later.
-        (client, Some(tls)) => match Box::pin(shake_hands(&around.cluster, tls, client, &mut stage)).await {
-            Ok(client) => client,
-            Err(cause) => return cause,
-        },
+    // Boxed: a handshake holds much that a connection has no use for later.
+    let met = tokio::select! {
+        biased;
+        // Nothing is owed yet to a client that a drain meets here.
+        () = reaches(&mut stage, Stage::Draining) => return Cause::Drained,
+        met = Box::pin(meet(&around, client)) => met,
+    };
+    let client = match met {
+        Ok(client) => client,
+        Err(cause) => return cause,
     };
     let relay = Relay::new(around.spec.clone(), around.clock.now());
     let mut connection = Connection {
         around,
         relay,
-        client: LegIo::new(client),
+        client,
         upstream: None,
         pending: None,
         acted: false,
@@ -89,26 +89,27 @@ pub(crate) async fn relay<N: Net>(
     cause
 }
 
-/// What happens before the first byte of Kafka. Nothing is owed yet to a client that a drain meets here.
-async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
-    cluster: &ClusterShared,
-    tls: &Acceptor,
-    client: Arrival<S>,
-    stage: &mut watch::Receiver<Stage>,
-) -> Result<Stream<S>, Cause> {
-    let shaking = async {
-        match client {
-            Arrival::New(stream) => tls.accept(stream).await,
-            Arrival::Begun(hello) => tls.resume(hello).await,
+/// What happens before the first byte of Kafka: it is found out whose connection it is, and hands are shaken.
+async fn meet<N: Net>(around: &Surroundings<N>, client: Arrival<N::Stream>) -> Result<LegIo<Stream<N::Stream>>, Cause> {
+    let shaken = match (client, &around.tls) {
+        (Arrival::New(stream, peer), tls) => {
+            let within = tls.as_ref().map_or(limits::HELLO_TIMEOUT, |tls| tls.timeout);
+            let expected = &around.spec.gateway.proxy_protocol;
+            let Entered { stream, first, origin } = entrance::enter::<N>(stream, peer, expected, within).await?;
+            around.seen.came_from(origin);
+            match tls {
+                None => return Ok(LegIo::begun(Stream::Plain(stream), first)),
+                Some(tls) => tls.accept(stream, first).await,
+            }
         }
+        (Arrival::Begun(hello, origin), Some(tls)) => {
+            around.seen.came_from(origin);
+            tls.resume(hello).await
+        }
+        (Arrival::Begun(..), None) => unreachable!("names are for gateways with TLS"),
     };
-    let shaken = tokio::select! {
-        biased;
-        () = reaches(stage, Stage::Draining) => return Err(Cause::Drained),
-        shaken = shaking => shaken,
-    };
-    shaken.map_err(|failure| {
-        cluster.metrics.handshake_failed(tls::Leg::Client, &failure);
+    shaken.map(LegIo::new).map_err(|failure| {
+        around.cluster.metrics.handshake_failed(tls::Leg::Client, &failure);
         Cause::HandshakeFailed(failure.to_string())
     })
 }
@@ -355,11 +356,12 @@ impl<N: Net> Connection<N> {
                     self.pending = Some(Box::pin(async { Arrived::Resolved(resolving.await) }));
                 }
                 Action::Connect(to) => {
-                    let (net, cluster, to) = (net.clone(), cluster.clone(), to.clone());
-                    self.pending = Some(Box::pin(async move { Arrived::Connected(cluster.connect(&net, &to).await) }));
+                    let (net, cluster, to, whose) = (net.clone(), cluster.clone(), to.clone(), seen.header());
+                    let connecting = async move { Arrived::Connected(cluster.connect(&net, &to, whose).await) };
+                    self.pending = Some(Box::pin(connecting));
                 }
                 Action::Introduced => seen.introduce(self.relay.client()),
-                Action::NotAuthenticated => cluster.not_authenticated(seen.peer, self.relay.client()),
+                Action::NotAuthenticated => seen.not_authenticated(self.relay.client()),
                 Action::Finish => self.client.finish(),
             }
         }

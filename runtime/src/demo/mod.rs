@@ -286,6 +286,7 @@ fn config(options: Options, ports: PortPerBroker, brokers: &BTreeMap<i32, Socket
             bootstrap_servers: NonEmpty::new(servers).expect(some),
             connect_timeout: Upstream::CONNECT_TIMEOUT,
             tls: None,
+            proxy_protocol: None,
         },
         gateways: NonEmpty::new(vec![gateway]).expect(some),
         drain_timeout: DRAIN,

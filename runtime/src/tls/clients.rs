@@ -96,12 +96,12 @@ impl Acceptor {
         Ok(Self { acceptor, timeout: tls.handshake_timeout })
     }
 
-    /// Shakes hands with a client, within the time that there is for it.
-    pub(crate) async fn accept<S>(&self, stream: S) -> Result<Stream<S>, Failure>
+    /// Shakes hands with a client, within the time that there is for it. Its `first` byte may have been read.
+    pub(crate) async fn accept<S>(&self, stream: S, first: Option<u8>) -> Result<Stream<S>, Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        self.finish(self.acceptor.accept(ReadAhead::new(stream))).await
+        self.finish(self.acceptor.accept(ReadAhead::begun(stream, first))).await
     }
 
     /// The same with a client whose first message has been read.

@@ -12,9 +12,10 @@ use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 pub(crate) struct Hello<S>(pub(super) Box<StartHandshake<ReadAhead<S>>>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Hello<S> {
-    /// Reads it, in so much time.
-    pub(crate) async fn read(stream: S, within: Duration) -> Result<Self, Failure> {
-        let mut reading = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), ReadAhead::new(stream));
+    /// Reads it, in so much time. Its `first` byte may have been read.
+    pub(crate) async fn read(stream: S, first: Option<u8>, within: Duration) -> Result<Self, Failure> {
+        let stream = ReadAhead::begun(stream, first);
+        let mut reading = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream);
         let read: Result<io::Result<_>, _> = tokio::time::timeout(within, &mut reading).await;
         match read {
             Ok(Ok(start)) => Ok(Self(Box::new(start))),

@@ -38,6 +38,16 @@ impl<S> ReadAhead<S> {
     pub(super) const fn new(inner: S) -> Self {
         Self { inner, waiting: None }
     }
+
+    /// One whose first byte has been read already, where it is given.
+    pub(super) fn begun(inner: S, first: Option<u8>) -> Self {
+        let waiting = first.map(|first| {
+            let mut block = block();
+            block[0] = first;
+            Waiting { block, from: 0, to: 1 }
+        });
+        Self { inner, waiting }
+    }
 }
 
 impl Waiting {

@@ -13,6 +13,10 @@ mod events;
 mod exit;
 #[path = "../folder/mod.rs"]
 mod folder;
+#[path = "../frames/mod.rs"]
+#[expect(dead_code, reason = "other stories need more of it")]
+mod frames;
+mod haproxy;
 mod kroxy;
 #[path = "../ports/mod.rs"]
 mod ports;

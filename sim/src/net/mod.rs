@@ -100,6 +100,10 @@ impl Net for SimNet {
         let eye = Eye::new(self.role, &self.who, &self.host, Side::Client, to.port, &self.wires);
         Ok(SimStream::new(inner, self.host.clone(), eye, Side::Client, wire, &self.wires))
     }
+
+    fn address_of(stream: &SimStream) -> io::Result<SocketAddr> {
+        stream.local_addr()
+    }
 }
 
 /// A port that accepts connections.

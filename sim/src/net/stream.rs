@@ -8,6 +8,7 @@ use super::{
 use crate::{dice::Dice, lock, plan::Wrong};
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, ready},
@@ -92,6 +93,10 @@ impl SimStream {
             eye,
             speech,
         }
+    }
+
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
     }
 
     /// How many bytes the next operation may move.

@@ -142,6 +142,10 @@ impl Net for Forgetful {
         let stream = OsNet.connect(to).await?;
         Ok(Breaking { stream, reads_left: self.reads, broken: self.broken.clone() })
     }
+
+    fn address_of(connection: &Breaking) -> io::Result<SocketAddr> {
+        OsNet::address_of(&connection.stream)
+    }
 }
 
 /// Clients do not listen.
