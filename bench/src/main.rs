@@ -1,0 +1,222 @@
+//! What a relay costs, on the Rust toolchain alone: a generator of frames, a sink that answers them, and between them, in turn, kroxy,
+//! a relay that copies bytes and knows nothing of them, and HAProxy where it is installed.
+//!
+//! `cargo run --release -p bench` measures everything, and with `-- --help` tells what can be chosen. All targets
+//! take turns within each round, and another one begins each time, so that they share the noise of the machine. What counts
+//! is therefore the ratio within a round; its median is reported with its extremes.
+
+mod frames;
+mod load;
+mod opaque;
+mod report;
+mod target;
+
+use clap::Parser;
+use frames::Kind;
+use load::{Load, Sink};
+use report::{Figures, Report};
+use std::{fs::File, io::Write, path::PathBuf, process::ExitCode, time::Duration};
+use target::{Target, Which};
+
+/// The bytes that each measurement of a bulk phase moves at most, and the frames that one of small frames does.
+const MIB: u64 = 1 << 20;
+const SMALL_FRAMES: u64 = 60_000;
+
+/// Frames of a bulk measurement at least, whatever their size.
+const FEWEST_FRAMES: u64 = 8;
+
+/// A relay that costs more than this many times a copying one has lost its way, however noisy the machine is.
+const GUARD: f64 = 3.0;
+
+#[derive(Parser)]
+#[command(about = "What a relay costs, beside one that copies and, where it is installed, HAProxy")]
+struct Args {
+    /// Phases: produce, consume, small, connections, idle, start
+    #[arg(short, long, value_delimiter = ',', default_value = "produce,consume,small,connections,idle,start")]
+    phases: Vec<Phase>,
+    /// Targets: opaque, kroxy, haproxy; by default all that are there
+    #[arg(short, long, value_delimiter = ',')]
+    targets: Vec<Which>,
+    /// How often everything is measured
+    #[arg(short, long, default_value_t = 3)]
+    rounds: usize,
+    /// MiB that a measurement moves
+    #[arg(long, default_value_t = 256)]
+    mib: u64,
+    /// Measure a little of everything, and fail if kroxy costs several times what the copying relay does
+    #[arg(long)]
+    guard: bool,
+    /// Write every measurement to this file, one JSON object a line
+    #[arg(short, long)]
+    out: Option<PathBuf>,
+    /// Be the copying relay: listen here, and connect there
+    #[arg(long, num_args = 2, value_names = ["LISTEN", "UPSTREAM"], hide = true)]
+    opaque: Option<Vec<std::net::SocketAddr>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Phase {
+    /// Large requests, small responses.
+    Produce,
+    /// Small requests, large responses.
+    Consume,
+    /// Small requests and responses, one by one and many at a time.
+    Small,
+    /// The same work over one connection and over thousands.
+    Connections,
+    /// Memory of connections on which nothing happens.
+    Idle,
+    /// From the start of the process to its first answer, by number of virtual clusters.
+    Start,
+}
+
+/// One thing that is measured with each target in turn.
+struct Work {
+    name: String,
+    kind: Kind,
+    frame: usize,
+    connections: usize,
+    depth: usize,
+    frames: u64,
+}
+
+impl Work {
+    fn bulk(kind: Kind, frame: usize, connections: usize, bytes: u64) -> Self {
+        let frames = (bytes / frame as u64).max(FEWEST_FRAMES);
+        let name = format!("{} {} × {connections}", kind.name(), size(frame));
+        Self { name, kind, frame, connections, depth: 5, frames }
+    }
+
+    fn small(depth: usize, frames: u64) -> Self {
+        Self {
+            name: format!("small, {depth} at a time"),
+            kind: Kind::Produce,
+            frame: 100,
+            connections: 4,
+            depth,
+            frames,
+        }
+    }
+}
+
+fn size(bytes: usize) -> String {
+    if bytes < 1 << 20 { format!("{} KiB", bytes >> 10) } else { format!("{} MiB", bytes >> 20) }
+}
+
+fn works(phase: Phase, bytes: u64, guard: bool) -> Vec<Work> {
+    let sizes: &[usize] =
+        if guard { &[10 << 10, 100 << 10] } else { &[1 << 10, 10 << 10, 100 << 10, 1 << 20, 10 << 20] };
+    match phase {
+        Phase::Produce => sizes.iter().map(|size| Work::bulk(Kind::Produce, *size, 4, bytes)).collect(),
+        Phase::Consume => sizes.iter().map(|size| Work::bulk(Kind::Fetch, *size, 4, bytes)).collect(),
+        Phase::Small if guard => vec![Work::small(1, SMALL_FRAMES / 4)],
+        Phase::Small => [1, 5, 64].into_iter().map(|depth| Work::small(depth, SMALL_FRAMES)).collect(),
+        Phase::Connections => [1, 10, 100, 1_000, 5_000]
+            .into_iter()
+            .map(|connections| Work::bulk(Kind::Produce, 10 << 10, connections, bytes))
+            .collect(),
+        Phase::Idle | Phase::Start => Vec::new(),
+    }
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if let Some([listen, upstream]) = args.opaque.as_deref() {
+        return opaque::run(*listen, *upstream);
+    }
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let report = runtime.block_on(measure(&args));
+    print!("{report}");
+    if args.guard
+        && let Some(dearest) = report.dearest("kroxy", "opaque").filter(|(_, ratio)| *ratio > GUARD)
+    {
+        eprintln!("{}: kroxy costs {:.2} times what a copying relay does, more than {GUARD}", dearest.0, dearest.1);
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+async fn measure(args: &Args) -> Report {
+    let mut out = args.out.as_ref().map(|path| File::create(path).expect("--out names a file that can be written"));
+    let targets = if args.targets.is_empty() { Which::there() } else { args.targets.clone() };
+    let phases = if args.guard { vec![Phase::Produce, Phase::Consume, Phase::Small] } else { args.phases.clone() };
+    let (rounds, mib) = if args.guard { (3, 64) } else { (args.rounds, args.mib) };
+    let mut sink = Sink::start().await;
+    let mut report = Report::default();
+    let mut keep = |work: &str, which: Which, figures: Figures| {
+        eprintln!("{work:28} {which:8} {figures}");
+        if let Some(out) = &mut out {
+            writeln!(out, "{}", figures.json(work, which)).expect("--out can be written");
+        }
+        report.keep(work, which, figures);
+    };
+    for round in 0..rounds {
+        let turns = || targets.iter().cycle().skip(round % targets.len()).take(targets.len()).copied();
+        for phase in &phases {
+            for work in works(*phase, mib * MIB, args.guard) {
+                for which in turns() {
+                    keep(&work.name, which, relayed(&mut sink, which, &work).await);
+                }
+            }
+            for which in turns().filter(|_| *phase == Phase::Idle) {
+                keep("idle", which, idle(&mut sink, which).await);
+            }
+            for clusters in [1, 100, 1_000].into_iter().filter(|_| *phase == Phase::Start) {
+                let took = target::start(sink.at, clusters).await;
+                keep(
+                    &format!("start, {clusters} clusters"),
+                    Which::Kroxy,
+                    Figures { started: Some(took), ..Figures::default() },
+                );
+            }
+        }
+    }
+    report
+}
+
+/// Has a target relay what `work` says.
+async fn relayed(sink: &mut Sink, which: Which, work: &Work) -> Figures {
+    let target = Target::start(which, sink.at).await;
+    sink.answer(frames::response(work.kind, work.frame));
+    let load = Load {
+        at: target.at,
+        request: frames::request(work.kind, work.frame),
+        connections: work.connections,
+        depth: work.depth,
+        frames: work.frames,
+    };
+    let open = load.open().await;
+    let before = target.cpu();
+    let done = open.run().await;
+    let cpu = target.cpu() - before;
+    Figures {
+        cpu_per_gib: Some(cpu.as_secs_f64() / (done.bytes as f64 / (1_u64 << 30) as f64)),
+        cpu_per_frame: Some(cpu / u32::try_from(done.frames).expect("not that many")),
+        p50: Some(done.latency(50)),
+        p99: Some(done.latency(99)),
+        mib_per_s: Some(done.bytes as f64 / MIB as f64 / done.took.as_secs_f64()),
+        rss_mib: Some(target.rss_kib() as f64 / 1024.0),
+        ..Figures::default()
+    }
+}
+
+/// Connections that have exchanged one request, and then nothing.
+async fn idle(sink: &mut Sink, which: Which) -> Figures {
+    const CONNECTIONS: usize = 2_000;
+    let target = Target::start(which, sink.at).await;
+    sink.answer(frames::response(Kind::Produce, 100));
+    let load = |connections| Load {
+        at: target.at,
+        request: frames::request(Kind::Produce, 100),
+        connections,
+        depth: 1,
+        frames: connections as u64,
+    };
+    drop(load(10).open().await.run().await); // what is allocated once
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let before = target.rss_kib();
+    let done = load(CONNECTIONS).open().await.run().await;
+    let grown = target.rss_kib().saturating_sub(before);
+    drop(done);
+    Figures { kib_per_connection: Some(grown as f64 / CONNECTIONS as f64), ..Figures::default() }
+}
