@@ -12,9 +12,6 @@ use crate::{
     wire::{self, LENGTH_PREFIX, Reader, Unread},
 };
 
-/// The client id under which the proxy asks.
-const CLIENT_ID: &str = "kroxy";
-
 /// Why upstream's nodes could not be learned.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum DiscoveryError {
@@ -64,7 +61,10 @@ pub struct Discovery {
 impl Discovery {
     /// A conversation that begins with these bytes.
     pub fn start() -> (Self, Vec<u8>) {
-        (Self { awaiting: Awaiting::Versions, received: Vec::new() }, request(ApiKey::API_VERSIONS, 0, 1, &[]))
+        (
+            Self { awaiting: Awaiting::Versions, received: Vec::new() },
+            wire::own_request(ApiKey::API_VERSIONS, 0, 1, &[]),
+        )
     }
 
     /// Takes in what has been received.
@@ -85,7 +85,7 @@ impl Discovery {
             Awaiting::Versions => {
                 let version = self.common_metadata_version(&frame)?;
                 self.awaiting = Awaiting::Metadata { version };
-                Ok(Progress::Send(request(ApiKey::METADATA, version, 2, &no_topics(version))))
+                Ok(Progress::Send(wire::own_request(ApiKey::METADATA, version, 2, &no_topics(version))))
             }
             Awaiting::Metadata { version } => self.nodes(version, &frame).map(Progress::Done),
         }
@@ -150,23 +150,6 @@ impl Addresses for Nowhere {
     fn virtual_address(&self, _: NodeId) -> (std::borrow::Cow<'_, str>, u16) {
         ("".into(), 0)
     }
-}
-
-fn request(key: ApiKey, version: i16, correlation_id: i32, body: &[u8]) -> Vec<u8> {
-    let api = Api::find(key).expect("the proxy asks what it knows");
-    let mut frame = vec![0; LENGTH_PREFIX];
-    frame.extend_from_slice(&key.0.to_be_bytes());
-    frame.extend_from_slice(&version.to_be_bytes());
-    frame.extend_from_slice(&correlation_id.to_be_bytes());
-    frame.extend_from_slice(&i16::try_from(CLIENT_ID.len()).expect("short").to_be_bytes());
-    frame.extend_from_slice(CLIENT_ID.as_bytes());
-    if api.is_flexible(version) {
-        frame.push(0); // no tagged fields
-    }
-    frame.extend_from_slice(body);
-    let size = u32::try_from(frame.len() - LENGTH_PREFIX).expect("short").to_be_bytes();
-    frame[..LENGTH_PREFIX].copy_from_slice(&size);
-    frame
 }
 
 /// The body of a `Metadata` request (version 1 and later) for no topic: an empty list, where null would mean all.

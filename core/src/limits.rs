@@ -38,6 +38,25 @@ pub const LINGER: core::time::Duration = core::time::Duration::from_millis(500);
 /// Bytes: the largest raw SASL token; Kafka's own `sasl.server.max.receive.size`.
 pub const SASL_TOKEN_MAX: u32 = 512 << 10;
 
+/// Repetitions of the hash of SCRAM at least: what RFC 7677 demands, and Kafka's clients and brokers with it.
+pub const SCRAM_ITERATIONS_MIN: u32 = 4_096;
+
+/// Repetitions of the hash of SCRAM at most: some 50 ms of a core, which a peer may have us spend for each exchange. Kafka's
+/// brokers allow 16,384.
+pub const SCRAM_ITERATIONS_MAX: u32 = 100_000;
+
+/// Repetitions of the hash of SCRAM unless said otherwise: as many as Kafka's brokers allow, some 10 ms for whoever guesses.
+pub const SCRAM_ITERATIONS: u32 = 16_384;
+
+/// Bytes of salt of a SCRAM credential that is made here: no two users have the same.
+pub const SCRAM_SALT: usize = 24;
+
+/// How far apart the clocks of whoever issues tokens and of the proxy may be.
+pub const TOKEN_CLOCK_SKEW: core::time::Duration = core::time::Duration::from_secs(30);
+
+/// Bits of an RSA key that signs tokens at least; NIST SP 800-131A allows no less.
+pub const TOKEN_RSA_BITS_MIN: usize = 2_048;
+
 /// Bytes: how much of a client id or software name is kept and shown.
 pub const SHOWN_NAME_MAX: usize = 255;
 

@@ -1,12 +1,23 @@
-//! SASL exchanges that pass by: who a client says it is, and whether upstream believed it.
+//! SASL: exchanges that pass by, and those that the proxy takes part in.
 //!
-//! Nothing here takes part in an exchange, and nothing secret is kept of one: of a token only the name is read. The name
-//! counts once upstream has accepted the exchange.
+//! Of an exchange that passes by, only the name in its first token is read, and nothing secret is kept; the name counts once
+//! upstream has accepted the exchange. With clients the proxy can take the part of the server ([`server`]), with upstream that
+//! of the client ([`client`], [`login`]): both are machines without input and output, whose random numbers, time and secrets
+//! are handed in.
+
+pub mod bearer;
+pub mod client;
+pub mod directory;
+pub mod jwt;
+pub mod login;
+pub mod scram;
+pub mod server;
 
 use crate::wire::printable;
+use core::{fmt, str::FromStr};
 
 /// How a client proves who it is (`sasl.mechanism`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Mechanism {
     /// A name and a password (RFC 4616).
     Plain,
@@ -16,20 +27,18 @@ pub enum Mechanism {
     ScramSha512,
     /// A bearer token (RFC 7628, KIP-255).
     OAuthBearer,
-    /// Another one (GSSAPI, or a broker's own), whose tokens say nothing to us.
-    Other,
 }
 
+/// What the log and the status call a mechanism that is none of ours (GSSAPI, or a broker's own).
+const OTHER: &str = "another mechanism";
+
 impl Mechanism {
-    /// The mechanism of that name in a `SaslHandshake`.
-    pub fn named(name: &[u8]) -> Self {
-        match name {
-            b"PLAIN" => Self::Plain,
-            b"SCRAM-SHA-256" => Self::ScramSha256,
-            b"SCRAM-SHA-512" => Self::ScramSha512,
-            b"OAUTHBEARER" => Self::OAuthBearer,
-            _ => Self::Other,
-        }
+    /// All of them, in the order in which a list of them is shown.
+    pub const ALL: [Self; 4] = [Self::Plain, Self::ScramSha256, Self::ScramSha512, Self::OAuthBearer];
+
+    /// The mechanism of that name in a `SaslHandshake`; `None`: one whose tokens say nothing to us.
+    pub fn named(name: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|mechanism| mechanism.name().as_bytes() == name)
     }
 
     /// Its name, as brokers and clients have it in their settings.
@@ -39,21 +48,38 @@ impl Mechanism {
             Self::ScramSha256 => "SCRAM-SHA-256",
             Self::ScramSha512 => "SCRAM-SHA-512",
             Self::OAuthBearer => "OAUTHBEARER",
-            Self::Other => "another mechanism",
         }
     }
 
-    /// How many tokens the client sends in an exchange that succeeds; `None` where that differs from one to the next.
-    pub const fn client_tokens(self) -> Option<u8> {
+    /// How many tokens the client sends in an exchange that succeeds.
+    pub const fn client_tokens(self) -> u8 {
         match self {
-            Self::Plain | Self::OAuthBearer => Some(1),
-            Self::ScramSha256 | Self::ScramSha512 => Some(2),
-            Self::Other => None,
+            Self::Plain | Self::OAuthBearer => 1,
+            Self::ScramSha256 | Self::ScramSha512 => 2,
         }
     }
 }
 
-/// Whom upstream takes a client for.
+impl fmt::Display for Mechanism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Mechanism {
+    type Err = UnknownMechanism;
+
+    fn from_str(name: &str) -> Result<Self, UnknownMechanism> {
+        Self::named(name.as_bytes()).ok_or_else(|| UnknownMechanism(name.to_owned()))
+    }
+}
+
+/// A name of no mechanism that kroxy takes part in.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0:?} is no SASL mechanism that kroxy knows")]
+pub struct UnknownMechanism(String);
+
+/// Whom a client is taken for, by upstream or by the proxy.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Principal {
     /// The user name, or the subject (`sub`) of a bearer token, fit for a log line. `None` where the exchange does not tell:
@@ -66,7 +92,7 @@ pub struct Principal {
 /// One exchange, from its handshake on.
 #[derive(Debug)]
 pub(crate) struct Exchange {
-    mechanism: Mechanism,
+    mechanism: Option<Mechanism>,
     /// The client's tokens so far.
     tokens: u8,
     /// Whom the first of them named.
@@ -75,7 +101,7 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     /// The client has asked for a mechanism.
-    pub(crate) const fn new(mechanism: Mechanism) -> Self {
+    pub(crate) const fn new(mechanism: Option<Mechanism>) -> Self {
         Self { mechanism, tokens: 0, claimed: None }
     }
 
@@ -83,10 +109,8 @@ impl Exchange {
     pub(crate) fn client_token(&mut self, token: &[u8]) {
         if self.tokens == 0 {
             let name = match self.mechanism {
-                Mechanism::Plain => plain_user(token).map(printable),
-                Mechanism::ScramSha256 | Mechanism::ScramSha512 => scram_user(token).map(|name| printable(&name)),
-                Mechanism::OAuthBearer => bearer_subject(token).map(|name| printable(name.as_bytes())),
-                Mechanism::Other => None,
+                Some(mechanism) => claimed(mechanism, token),
+                None => None,
             };
             self.claimed = name;
         }
@@ -97,13 +121,23 @@ impl Exchange {
     /// ends the exchange.
     pub(crate) fn accepted(&self, answer: usize) -> Option<Principal> {
         let is_over = match self.mechanism {
-            Mechanism::Plain => self.tokens > 0,
-            Mechanism::ScramSha256 | Mechanism::ScramSha512 => self.tokens > 1,
+            Some(Mechanism::Plain) => self.tokens > 0,
+            Some(Mechanism::ScramSha256 | Mechanism::ScramSha512) => self.tokens > 1,
             // An answer that is not empty tells the client why it was refused (RFC 7628, section 3.2.3). And Kerberos ends with one
             // that is, as the mechanisms do that nobody knows here.
-            Mechanism::OAuthBearer | Mechanism::Other => self.tokens > 0 && answer == 0,
+            Some(Mechanism::OAuthBearer) | None => self.tokens > 0 && answer == 0,
         };
-        is_over.then(|| Principal { name: self.claimed.clone(), mechanism: self.mechanism.name() })
+        let mechanism = self.mechanism.map_or(OTHER, Mechanism::name);
+        is_over.then(|| Principal { name: self.claimed.clone(), mechanism })
+    }
+}
+
+/// Whom a client claims to be with the first token of an exchange, fit for a log line.
+pub fn claimed(mechanism: Mechanism, token: &[u8]) -> Option<Box<str>> {
+    match mechanism {
+        Mechanism::Plain => plain_user(token).map(printable),
+        Mechanism::ScramSha256 | Mechanism::ScramSha512 => scram_user(token).map(|name| printable(&name)),
+        Mechanism::OAuthBearer => bearer_subject(token).map(|name| printable(name.as_bytes())),
     }
 }
 
@@ -121,26 +155,7 @@ fn scram_user(token: &[u8]) -> Option<Vec<u8>> {
     if fields.any(|field| field.eq_ignore_ascii_case(b"tokenauth=true")) {
         return None;
     }
-    let mut plain = Vec::with_capacity(name.len());
-    let mut rest = name;
-    loop {
-        rest = match rest {
-            [] => return Some(plain),
-            [b'=', b'2', b'C' | b'c', after @ ..] => {
-                plain.push(b',');
-                after
-            }
-            [b'=', b'3', b'D' | b'd', after @ ..] => {
-                plain.push(b'=');
-                after
-            }
-            [b'=', ..] => return None,
-            [byte, after @ ..] => {
-                plain.push(*byte);
-                after
-            }
-        };
-    }
+    scram::unescaped(name)
 }
 
 /// The subject of the JSON web token in `gs2-header ^A auth=Bearer TOKEN ^A ... ^A ^A`. Whether the token is any good is for
@@ -150,12 +165,7 @@ fn bearer_subject(token: &[u8]) -> Option<String> {
     struct Claims {
         sub: String,
     }
-    let value = token.split(|b| *b == 1).find_map(|field| field.strip_prefix(b"auth="))?;
-    let (scheme, value) = value.split_at_checked(b"Bearer ".len())?;
-    if !scheme.eq_ignore_ascii_case(b"Bearer ") {
-        return None;
-    }
-    let claims = value.split(|b| *b == b'.').nth(1)?;
+    let claims = bearer::token(token)?.split(|b| *b == b'.').nth(1)?;
     let claims = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, claims).ok()?;
     serde_json::from_slice::<Claims>(&claims).ok().map(|claims| claims.sub)
 }

@@ -9,6 +9,9 @@ use crate::{
     limits,
 };
 
+/// The client id under which the proxy asks.
+const CLIENT_ID: &str = "kroxy";
+
 /// Bytes of the length that stands in front of every frame.
 pub const LENGTH_PREFIX: usize = 4;
 
@@ -238,6 +241,24 @@ pub fn response_body_at(header_version: i16, frame: &[u8]) -> Result<usize, Unre
         r.skip_tagged_fields()?;
     }
     Ok(r.position())
+}
+
+/// A request of the proxy's own, complete with its length prefix.
+pub(crate) fn own_request(key: ApiKey, version: i16, correlation_id: i32, body: &[u8]) -> Vec<u8> {
+    let api = Api::find(key).expect("the proxy asks what it knows");
+    let mut frame = vec![0; LENGTH_PREFIX];
+    frame.extend_from_slice(&key.0.to_be_bytes());
+    frame.extend_from_slice(&version.to_be_bytes());
+    frame.extend_from_slice(&correlation_id.to_be_bytes());
+    frame.extend_from_slice(&i16::try_from(CLIENT_ID.len()).expect("short").to_be_bytes());
+    frame.extend_from_slice(CLIENT_ID.as_bytes());
+    if api.is_flexible(version) {
+        frame.push(0); // no tagged fields
+    }
+    frame.extend_from_slice(body);
+    let size = u32::try_from(frame.len() - LENGTH_PREFIX).expect("short").to_be_bytes();
+    frame[..LENGTH_PREFIX].copy_from_slice(&size);
+    frame
 }
 
 /// What the first bytes on a plain port say when they are no Kafka request.

@@ -114,9 +114,22 @@ impl ClusterShared {
         self.upstream_tls.is_some()
     }
 
-    /// Whether one more line may be logged about a connection that has ended, and how many were not before it.
-    pub(crate) fn may_log(&self) -> Option<u64> {
-        lock(&self.logged).take()
+    /// Whether one more line may be logged that a stranger caused. How many were not before it is logged first.
+    pub(crate) fn may_log(&self) -> bool {
+        let allowed = lock(&self.logged).take();
+        if let Some(dropped @ 1..) = allowed {
+            info!(cluster = %self.name, "{dropped} lines about connections were left out");
+        }
+        allowed.is_some()
+    }
+
+    /// Upstream did not let a client in. Whoever guesses passwords is told of as often as whoever breaks the protocol.
+    pub(crate) fn not_authenticated(&self, peer: SocketAddr, client: Option<&Client>) {
+        self.metrics.not_authenticated.inc();
+        if self.may_log() {
+            let (cluster, id) = (&self.name, client.and_then(|client| client.id.as_deref()).unwrap_or_default());
+            info!(%cluster, client.id = id, %peer, "upstream refused the client's authentication");
+        }
     }
 
     /// Takes note of where upstream's nodes are.
@@ -315,13 +328,6 @@ impl Seen {
         if let Some(client) = client {
             lock(&self.client).clone_from(client);
         }
-    }
-
-    /// Upstream did not let the client in.
-    pub(crate) fn not_authenticated(&self, client: Option<&Client>) {
-        self.metrics.not_authenticated.inc();
-        let id = client.and_then(|client| client.id.as_deref()).unwrap_or_default();
-        info!(client.id = id, peer = %self.client_address(), "upstream refused the client's authentication");
     }
 
     pub(crate) fn client(&self) -> Client {

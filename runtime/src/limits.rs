@@ -46,8 +46,8 @@ pub(crate) const ALERT_LINGER: Duration = Duration::from_millis(500);
 /// Bytes: the largest file of certificates or keys that is read. The bundles of operating systems have less than 1 MiB.
 pub(crate) const MATERIAL_MAX: u64 = 4 << 20;
 
-/// Lines of the log about connections that ended in a way worth one, for each virtual cluster and [`LOG_WINDOW`]: whoever
-/// scans ports or loops over a failing handshake does not fill a disk.
+/// Lines of the log that strangers cause, for each virtual cluster and [`LOG_WINDOW`]: whoever scans ports, loops over a failing
+/// handshake or guesses passwords does not fill a disk.
 pub(crate) const LOGGED_ENDS: u32 = 20;
 
 /// How long [`LOGGED_ENDS`] lasts.

@@ -263,13 +263,9 @@ async fn relay<N: Net>(
     debug!("connection opened");
     let cluster = around.cluster.clone();
     let cause = connection::relay(around, client, stage).await;
-    let allowed = if cause.is_suspicious() { cluster.may_log() } else { None };
-    if let Some(dropped) = allowed {
+    if cause.is_suspicious() && cluster.may_log() {
         let (cluster, peer) = (&cluster.name, registration.seen.client_address());
         let via = registration.seen.via().map(display);
-        if dropped > 0 {
-            info!(%cluster, "{dropped} lines about closed connections were left out");
-        }
         info!(%cluster, cause = cause.label(), %peer, via, "connection closed: {cause}");
     } else {
         debug!(cause = cause.label(), "connection closed: {cause}");

@@ -55,9 +55,9 @@ pub(super) enum Tokens {
 }
 
 impl Tokens {
-    const fn of(mechanism: Mechanism) -> Self {
-        match mechanism.client_tokens() {
-            Some(n) => Self::Exactly(n),
+    const fn of(mechanism: Option<Mechanism>) -> Self {
+        match mechanism {
+            Some(mechanism) => Self::Exactly(mechanism.client_tokens()),
             None => Self::UntilRequest,
         }
     }

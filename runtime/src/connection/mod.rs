@@ -361,7 +361,7 @@ impl<N: Net> Connection<N> {
                     self.pending = Some(Box::pin(connecting));
                 }
                 Action::Introduced => seen.introduce(self.relay.client()),
-                Action::NotAuthenticated => seen.not_authenticated(self.relay.client()),
+                Action::NotAuthenticated => cluster.not_authenticated(seen.client_address(), self.relay.client()),
                 Action::Finish => self.client.finish(),
             }
         }

@@ -110,12 +110,13 @@ impl Kroxy {
         &self.heard
     }
 
-    fn pid(&self) -> String {
-        self.child.id().to_string()
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args(["-s", signal, &self.pid()]).status().expect("kill is there");
+        let sent =
+            Command::new("kill").args(["-s", signal, &self.process_id().to_string()]).status().expect("kill is there");
         assert!(sent.success(), "it runs");
     }
 

@@ -1,0 +1,134 @@
+//! Very many connections: that stay and do nothing, and that come and go as fast as they can.
+
+use crate::{
+    figures::{descriptors, say},
+    world::{KIB, MIB, World, ask},
+};
+use tokio::{net::TcpStream, task::JoinSet};
+
+/// What a service with the usual limits is asked for.
+const CROWD: usize = 10_000;
+
+/// Connections that are being made at the same time: far fewer than may wait to be accepted.
+const AT_ONCE: usize = 256;
+
+/// Descriptors that a process needs for itself and for those who behave.
+const SPARE: usize = 256;
+
+/// Bytes of memory that one idle connection may cost, both its sockets' buffers in the kernel aside. Not optimised, its task takes about
+/// twice what it takes in a release.
+const PLAIN_EACH: usize = 24 * KIB;
+const TLS_EACH: usize = 64 * KIB;
+
+/// As many as descriptors allow, where this process and the proxy need `each` for one.
+fn crowd(most: usize, each: usize) -> usize {
+    let allowed = descriptors().saturating_sub(SPARE) / each;
+    if allowed < most {
+        say(&format!("hostile: no more than {allowed} connections instead of {most}: raise `ulimit -n`"));
+    }
+    most.min(allowed)
+}
+
+async fn gather<T: Send + 'static>(count: usize, one: impl AsyncFn() -> T) -> Vec<T> {
+    let mut all = Vec::with_capacity(count);
+    while all.len() < count {
+        let some = (count - all.len()).min(AT_ONCE);
+        all.extend(futures_util::future::join_all((0..some).map(|_| one())).await);
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_idle_connections_cost_little() {
+    let world = World::new("idle", "limits: (max_connections: 20000),").await;
+    let count = crowd(CROWD, 2);
+    let attack = async {
+        gather(count, async || {
+            let mut client = world.client().await;
+            ask(&mut client).await.expect("served");
+            client
+        })
+        .await
+    };
+    let attacked = world.attacked(attack).await;
+    assert_eq!(world.status()["connections"], count, "nobody was sent away");
+    let each = attacked.grown / count;
+    say(&format!("hostile: idle: {count} connections, {:.1} KiB each", each as f64 / KIB as f64));
+    assert!(each < PLAIN_EACH, "{each} bytes for each of {count}");
+    drop(attacked.result);
+    let ended = world.all_gone().await;
+    assert!(ended["client_closed"] >= count as u64, "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_connections_with_tls_cost_little() {
+    let world = World::with_tls("idle_tls", "").await;
+    let count = crowd(CROWD / 10, 2);
+    let attack = async {
+        gather(count, async || {
+            let mut client = world.tls_client().await.expect("shaken hands");
+            ask(&mut client).await.expect("served");
+            client
+        })
+        .await
+    };
+    let attacked = world.attacked(attack).await;
+    assert_eq!(world.status()["connections"], count, "nobody was sent away");
+    let each = attacked.grown / count;
+    say(&format!("hostile: idle_tls: {count} connections, {:.1} KiB each", each as f64 / KIB as f64));
+    assert!(each < TLS_EACH, "{each} bytes for each of {count}");
+    drop(attacked.result);
+    world.all_gone().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_of_connections_that_are_reset_leaves_nothing_behind() {
+    let world = World::new("storm", "").await;
+    let count = 5_000;
+    let attack = async {
+        let mut made = 0;
+        while made < count {
+            let connecting = (0..AT_ONCE).map(|_| TcpStream::connect(world.at));
+            for stream in futures_util::future::join_all(connecting).await.into_iter().flatten() {
+                socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).expect("supported");
+                made += 1; // dropped: it is reset
+            }
+        }
+        made
+    };
+    let attacked = world.attacked(attack).await;
+    let ended = world.all_gone().await;
+    let totals = &world.status()["totals"];
+    assert_eq!(totals["connections_accepted"], totals["connections_closed"], "{ended:?}");
+    assert!(attacked.result >= count);
+    assert!(attacked.grown < 16 * MIB, "{} KiB", attacked.grown / KIB);
+    assert!(world.upstream.accepted() < 10, "upstream heard nothing of it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn above_the_limit_of_connections_new_ones_are_closed_and_room_is_used_again() {
+    let world = World::new("full", "limits: (max_connections: 40),").await;
+    // The client that behaves has one of them, and a second one at the end.
+    let attack = async {
+        let mut kept = Vec::new();
+        for _ in 0..38 {
+            let mut client = world.client().await;
+            ask(&mut client).await.expect("served");
+            kept.push(client);
+        }
+        let mut refused = 0;
+        let mut waiting: JoinSet<_> = JoinSet::new();
+        for _ in 0..500 {
+            let mut client = world.client().await;
+            waiting.spawn(async move { ask(&mut client).await.is_err() });
+        }
+        while let Some(was_refused) = waiting.join_next().await {
+            refused += usize::from(was_refused.expect("no panic"));
+        }
+        drop(kept);
+        refused
+    };
+    let attacked = world.attacked(attack).await;
+    assert!((400..=500).contains(&attacked.result), "{} of 500 were sent away", attacked.result);
+    world.all_gone().await;
+}
