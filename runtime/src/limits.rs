@@ -46,6 +46,10 @@ pub(crate) const ALERT_LINGER: Duration = Duration::from_millis(500);
 /// Bytes: the largest file of certificates or keys that is read. The bundles of operating systems have less than 1 MiB.
 pub(crate) const MATERIAL_MAX: u64 = 4 << 20;
 
+/// Bytes of the longest line of a configuration with which its text is drawn around a problem: no screen is so wide, and the
+/// library that draws counts columns in 16 bits.
+pub(crate) const DRAWN_LINE: usize = 8 << 10;
+
 /// Lines of the log that strangers cause, for each virtual cluster and [`LOG_WINDOW`]: whoever scans ports, loops over a failing
 /// handshake or guesses passwords does not fill a disk.
 pub(crate) const LOGGED_ENDS: u32 = 20;

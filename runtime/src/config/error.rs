@@ -4,6 +4,7 @@ use super::{
     hints,
     locate::{FieldPath, locate},
 };
+use crate::limits;
 use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, NamedSource, SourceCode, SourceSpan,
     SpanContents,
@@ -77,6 +78,9 @@ impl Invalid {
 
     /// For people: see [`ConfigError::report`].
     pub fn report(&self, colour: bool) -> String {
+        if self.source.inner().lines().any(|line| line.len() > limits::DRAWN_LINE) {
+            return self.lines() + "\n";
+        }
         let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
         let handler =
             GraphicalReportHandler::new_themed(theme).with_width(WIDTH).with_context_lines(1).with_links(false);

@@ -150,6 +150,16 @@ fn mangled() -> impl Strategy<Value = String> {
     })
 }
 
+#[test]
+fn a_line_too_long_to_be_drawn_is_reported_by_its_place() {
+    let text = format!("({}: 1)", "a".repeat(100_000));
+    let invalid = parse_str("proxy.ron", &text).expect_err("no such field");
+    for colour in [true, false] {
+        let report = invalid.report(colour);
+        assert!(report.starts_with("proxy.ron:1:2: aaa") && report.ends_with('\n'), "{}", &report[..200]);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
