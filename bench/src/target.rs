@@ -71,7 +71,7 @@ impl Target {
             Which::Kroxy => kroxy(&configuration(upstream, &[at])),
             Which::Haproxy => {
                 let text = format!(
-                    "global\n maxconn 20000\n nbthread 2\ndefaults\n mode tcp\n timeout connect 5s\n timeout client 10m\n \
+                    "global\n nbthread 2\ndefaults\n mode tcp\n timeout connect 5s\n timeout client 10m\n \
                      timeout server 10m\nlisten kafka\n bind {at}\n server sink {upstream}\n"
                 );
                 let mut command = Command::new("haproxy");

@@ -73,10 +73,12 @@ pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace")
 }
 
-/// The profile's output folder (`target/debug`), found by the running test: it lies in `deps` there.
+/// The profile's output folder (`target/debug`), found by what runs: programs lie in it, tests in `deps` there.
 fn profile_folder() -> PathBuf {
-    let test = env::current_exe().expect("a running test has a file");
-    test.ancestors().nth(2).expect("cargo puts tests into PROFILE/deps").to_owned()
+    let program = env::current_exe().expect("what runs has a file");
+    let folder = program.parent().expect("a file lies in a folder");
+    if folder.ends_with("deps") { folder.parent().expect("cargo puts tests into PROFILE/deps") } else { folder }
+        .to_owned()
 }
 
 /// A binary of the workspace, in the profile of the tests: built by cargo, unless it is there.
