@@ -211,11 +211,35 @@ pub struct Limits {
     pub max_request_frame: u32,
     /// Client connections at the same time.
     pub max_connections: usize,
+    /// Of these, from one address.
+    pub max_connections_per_address: Option<usize>,
+    /// Of these, of one principal.
+    pub max_connections_per_principal: Option<usize>,
+    /// Client connections accepted in a second; up to [`limits::RATE_MAX`], like all rates.
+    pub max_connection_rate: Option<u32>,
+    /// Of these, from one address.
+    pub max_connection_rate_per_address: Option<u32>,
+    /// Requests that are taken from one connection in a second.
+    pub max_request_rate: Option<u32>,
+    /// Bytes that responses which are read whole may take together.
+    pub max_buffered: u64,
 }
 
 impl Default for Limits {
+    /// As few as protect the proxy itself. How many connections are too many for one address or one principal, and how fast is
+    /// too fast, only who knows the clients can tell: a whole data centre may come from behind one address, and all clients start
+    /// together after an outage. Kafka has no such limits either unless told.
     fn default() -> Self {
-        Self { max_request_frame: limits::REQUEST_FRAME_MAX, max_connections: limits::CONNECTIONS_MAX }
+        Self {
+            max_request_frame: limits::REQUEST_FRAME_MAX,
+            max_connections: limits::CONNECTIONS_MAX,
+            max_connections_per_address: None,
+            max_connections_per_principal: None,
+            max_connection_rate: None,
+            max_connection_rate_per_address: None,
+            max_request_rate: None,
+            max_buffered: limits::BUFFERED_MAX,
+        }
     }
 }
 

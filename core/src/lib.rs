@@ -4,7 +4,9 @@
 //! the time and seeds are handed in, and what is to be done comes out as values.
 
 pub mod address;
+pub mod admission;
 pub mod api;
+pub mod bucket;
 pub mod cluster;
 pub mod config;
 pub mod discovery;

@@ -84,6 +84,17 @@ pub const UNMAPPED_NODE_PORT: u16 = 1;
 /// more that service managers allow; a Kafka broker in production has some thousands.
 pub const CONNECTIONS_MAX: usize = 10_000;
 
+/// Addresses of which it is remembered how fast connections came, without one being there; some 6 MB. More within a second come
+/// from somebody who has them all, against whom a limit for each is no help.
+pub const ADDRESSES_KEPT: usize = 65_536;
+
+/// Bytes that the responses which are read whole may take together in one virtual cluster unless configured: ten of the largest,
+/// and the usual ones of some hundred KiB for thousands of clients that start together.
+pub const BUFFERED_MAX: u64 = 1 << 30;
+
+/// The largest rate: a millionth of a second is the clock's step.
+pub const RATE_MAX: u32 = 1_000_000;
+
 /// How far back "lately" goes where latencies are told: long enough for a percentile of a quiet cluster, short enough to see
 /// a change while looking.
 pub const LATENCY_WINDOW: core::time::Duration = core::time::Duration::from_secs(60);

@@ -1,6 +1,7 @@
 //! What the connections of one virtual cluster share: its topology, its counters, and who is connected.
 
 use crate::{
+    budget::Budget,
     entrance::Origin,
     lock,
     log_quota::Quota,
@@ -10,7 +11,8 @@ use crate::{
 };
 use kroxy_core::{
     address::{HostPort, NodeId},
-    config::{ClusterName, VirtualCluster},
+    admission::{self, Admission, Limit},
+    config::{ClusterName, Limits, VirtualCluster},
     gateway::Route,
     health::{Health, Reach},
     proxy_protocol::{self, Header},
@@ -24,7 +26,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, OnceLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -58,6 +60,13 @@ pub(crate) struct ClusterShared {
     topology: Mutex<Topology>,
     health: Mutex<Health>,
     connected: Mutex<BTreeMap<u64, Arc<Seen>>>,
+    /// What clients may use; a reload changes it.
+    limits: Mutex<Limits>,
+    /// Of these, the requests that one connection may send in a second; 0: any number. Looked at for each of them.
+    request_rate: AtomicU32,
+    admission: Mutex<Admission>,
+    /// For responses that are read whole.
+    pub(crate) buffers: Arc<Budget>,
     unmapped: Mutex<BTreeSet<NodeId>>,
     untold: Mutex<BTreeSet<NodeId>>,
     /// Told whenever a node's address is news.
@@ -85,6 +94,10 @@ impl ClusterShared {
             topology: Mutex::new(Topology::new(config.upstream.bootstrap_servers.to_vec())),
             health: Mutex::default(),
             connected: Mutex::default(),
+            limits: Mutex::new(config.limits),
+            request_rate: AtomicU32::new(config.limits.max_request_rate.unwrap_or_default()),
+            admission: Mutex::default(),
+            buffers: Arc::new(Budget::new(config.limits.max_buffered)),
             unmapped: Mutex::default(),
             untold: Mutex::default(),
             news: watch::Sender::new(()),
@@ -107,6 +120,72 @@ impl ClusterShared {
             self.metrics.handshake_failed(Leg::Upstream, &failure);
             io::Error::other(failure)
         })
+    }
+
+    /// Other limits hold from now on. Whoever is there stays.
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        *lock(&self.limits) = limits;
+        self.request_rate.store(limits.max_request_rate.unwrap_or_default(), Relaxed);
+        self.buffers.resize(limits.max_buffered);
+    }
+
+    fn limits(&self) -> Limits {
+        *lock(&self.limits)
+    }
+
+    /// How many requests one connection may send in a second, where there is a limit.
+    pub(crate) fn request_rate(&self) -> Option<u32> {
+        Some(self.request_rate.load(Relaxed)).filter(|rate| *rate > 0)
+    }
+
+    /// When the next connection may be accepted, unless that is now.
+    pub(crate) fn accepts_at(&self, now: Instant) -> Option<Instant> {
+        lock(&self.admission).accepts_at(&self.limits(), now)
+    }
+
+    /// A connection has come in. Whether there may be one more is said; the log and the metrics know where not.
+    pub(crate) fn has_room(&self, peer: SocketAddr, now: Instant) -> bool {
+        let limits = self.limits();
+        lock(&self.admission).accepted(&limits, now);
+        let has_room = self.connection_count() < limits.max_connections;
+        if !has_room {
+            self.metrics.connections_refused.inc();
+            self.reached(Limit::Connections, peer);
+        }
+        has_room
+    }
+
+    /// It is known where a connection comes from.
+    pub(crate) fn admit(&self, seen: &Seen, now: Instant) -> Result<(), Limit> {
+        let origin = admission::Origin::from(seen.client_address().ip());
+        lock(&self.admission).comes_from(origin, &self.limits(), now)?;
+        seen.admitted.get_or_init(|| origin);
+        Ok(())
+    }
+
+    /// It is known whose connection it is, perhaps anew.
+    pub(crate) fn admit_principal(&self, seen: &Seen) -> Result<(), Limit> {
+        let name = lock(&seen.client).principal.as_ref().and_then(|principal| principal.name.clone());
+        let mut known = lock(&seen.principal);
+        if *known == name {
+            return Ok(());
+        }
+        let mut admission = lock(&self.admission);
+        if let Some(before) = known.take() {
+            admission.resigned(&before);
+        }
+        let Some(name) = name else { return Ok(()) };
+        admission.is_principal(&name, &self.limits())?;
+        *known = Some(name);
+        Ok(())
+    }
+
+    /// Counts that a limit was reached by this peer, and says so as long as the log has room.
+    pub(crate) fn reached(&self, limit: Limit, peer: SocketAddr) {
+        self.metrics.reached(limit);
+        if self.may_log() {
+            info!(cluster = %self.name, limit = limit.label(), %peer, "limit reached: {limit}");
+        }
     }
 
     /// Whether upstream is spoken to with TLS.
@@ -232,6 +311,8 @@ impl ClusterShared {
             bytes_out: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             client: Mutex::default(),
+            admitted: OnceLock::new(),
+            principal: Mutex::default(),
             upstream: OnceLock::new(),
         });
         self.metrics.connections.inc();
@@ -241,7 +322,16 @@ impl ClusterShared {
     }
 
     /// The connection is over.
-    pub(crate) fn disconnected(&self, seen: &Seen, cause: &'static str) {
+    pub(crate) fn disconnected(&self, seen: &Seen, cause: &'static str, now: Instant) {
+        let (origin, principal) = (seen.admitted.get(), lock(&seen.principal).take());
+        let mut admission = lock(&self.admission);
+        if let Some(origin) = origin {
+            admission.left(*origin, now);
+        }
+        if let Some(principal) = principal {
+            admission.resigned(&principal);
+        }
+        drop(admission);
         self.metrics.connections.dec();
         self.metrics.disconnected(cause, seen.in_flight());
         lock(&self.connected).remove(&seen.id);
@@ -277,6 +367,10 @@ pub(crate) struct Seen {
     bytes_out: AtomicU64,
     in_flight: AtomicUsize,
     client: Mutex<Client>,
+    /// As what it counts among the connections of an address.
+    admitted: OnceLock<admission::Origin>,
+    /// As what it counts among the connections of a principal.
+    principal: Mutex<Option<Box<str>>>,
     /// The server that it is relayed to.
     pub(crate) upstream: OnceLock<HostPort>,
 }

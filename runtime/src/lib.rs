@@ -3,6 +3,7 @@
 //! It carries out what `kroxy-core` decides, over any [`net::Net`]: the operating system's, or a simulated one.
 
 mod admin;
+mod budget;
 pub mod cli;
 mod client;
 pub mod clock;

@@ -18,6 +18,13 @@ pub(crate) const OUTBOX_LOW: usize = 16 << 10;
 /// Bytes of buffer that a leg keeps while nothing waits in it: enough for the start of a frame.
 pub(crate) const KEPT_BUFFER: usize = 256;
 
+/// Bytes of a response that is read whole for which nobody is asked: with so many, all connections that there may be take as much
+/// as they do for their outboxes.
+pub(crate) const UNASKED_BUFFER: usize = 64 << 10;
+
+/// How many times a response that is read whole is held: as it came, and as it goes on.
+pub(crate) const BUFFERED_TIMES: u64 = 2;
+
 /// Segments written in one system call.
 pub(crate) const WRITE_VECTOR: usize = 32;
 

@@ -11,6 +11,7 @@ use crate::{
     tls::{Acceptor, ClusterTls, Hello},
 };
 use kroxy_core::{
+    admission::Limit,
     config::VirtualCluster,
     gateway::{Place, Route, Sni},
     proxy_protocol::ProxyProtocol,
@@ -69,7 +70,6 @@ fn ports(failed: &[Unbound]) -> String {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) spec: Arc<Spec>,
-    pub(crate) max_connections: usize,
     /// TLS towards clients, for handshakes to come.
     pub(crate) tls: Option<Arc<Acceptor>>,
 }
@@ -157,11 +157,7 @@ pub(crate) fn wanted(config: &VirtualCluster, tls: &ClusterTls) -> Vec<Wanted> {
             connect_timeout: config.upstream.connect_timeout,
             idle_timeout: config.idle_timeout,
         };
-        let settings = Settings {
-            spec: Arc::new(spec),
-            max_connections: config.limits.max_connections,
-            tls: tls.clients(&gateway.name),
-        };
+        let settings = Settings { spec: Arc::new(spec), tls: tls.clients(&gateway.name) };
         all.extend(gateway.places().into_iter().map(|Place { address, route, names, proxy_protocol }| {
             let (gateway, names) = (gateway.name.to_string(), names.cloned());
             let spot = Spot { address, gateway, route, names, proxy_protocol: proxy_protocol.clone() };
@@ -211,12 +207,19 @@ pub(crate) async fn serve<N: Net>(
             accepted = listener.accept() => match accepted {
                 Ok((client, peer, wish)) => {
                     let route = wish.or(route).expect("a port leads somewhere, and so does each name");
-                    let Settings { spec, max_connections, tls } = settings.borrow().clone();
-                    if cluster.connection_count() >= max_connections {
-                        cluster.metrics.connections_refused.inc();
-                        debug!(%peer, max_connections, "connection refused: the cluster has as many as it may");
+                    // It waits here, and those behind it in the operating system.
+                    if let Some(ready) = cluster.accepts_at(clock.now()) {
+                        cluster.reached(Limit::ConnectionRate, peer);
+                        tokio::select! {
+                            biased;
+                            () = reaches(&mut stage, Stage::Draining) => break,
+                            () = tokio::time::sleep_until(clock.tokio(ready)) => {}
+                        }
+                    }
+                    if !cluster.has_room(peer, clock.now()) {
                         continue;
                     }
+                    let Settings { spec, tls } = settings.borrow().clone();
                     let seen = cluster.connected(peer);
                     let span = debug_span!("connection", id = seen.id, %peer, %gateway, %route);
                     let around = Surroundings {
@@ -228,7 +231,7 @@ pub(crate) async fn serve<N: Net>(
                         route,
                         seen: seen.clone(),
                     };
-                    let registration = Registration { cluster: cluster.clone(), seen, cause: None };
+                    let registration = Registration { cluster: cluster.clone(), clock, seen, cause: None };
                     connections.spawn(relay(around, client, registration, told.clone()).instrument(span));
                 }
                 Err(e) => {
@@ -276,6 +279,7 @@ async fn relay<N: Net>(
 /// Keeps a connection in the cluster's books for as long as its task lives, however that ends.
 struct Registration {
     cluster: Arc<ClusterShared>,
+    clock: Clock,
     seen: Arc<Seen>,
     cause: Option<Cause>,
 }
@@ -283,7 +287,10 @@ struct Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         let label = self.cause.as_ref().map_or("cut", Cause::label);
-        self.cluster.disconnected(&self.seen, label);
+        if let Some(limit) = self.cause.as_ref().and_then(Cause::limit) {
+            self.cluster.metrics.reached(limit);
+        }
+        self.cluster.disconnected(&self.seen, label, self.clock.now());
     }
 }
 

@@ -8,6 +8,7 @@ mod latency;
 use self::latency::{Lately, Latencies, LatencyVec};
 use crate::{lock, tls};
 use kroxy_core::{
+    admission::Limit,
     api::{APIS, Api},
     cluster,
     latency::{BUCKETS, Counts},
@@ -57,6 +58,7 @@ pub struct Metrics {
     connections_accepted: IntCounterVec,
     connections_refused: IntCounterVec,
     disconnects: IntCounterVec,
+    limits_reached: IntCounterVec,
     bytes_in: IntCounterVec,
     bytes_out: IntCounterVec,
     requests: IntCounterVec,
@@ -195,6 +197,11 @@ impl Metrics {
                 "kroxy_disconnects_total",
                 "Client connections that ended, by cause.",
                 &["virtual_cluster", "cause"],
+            ),
+            limits_reached: counter(
+                "kroxy_limit_reached_total",
+                "Times that a configured limit was reached, by limit: a connection was closed or not let in, or something waited.",
+                &["virtual_cluster", "limit"],
             ),
             bytes_in: counter("kroxy_client_bytes_read_total", "Bytes read from clients.", CLUSTER),
             bytes_out: counter("kroxy_client_bytes_written_total", "Bytes written to clients.", CLUSTER),
@@ -426,6 +433,11 @@ impl ClusterMetrics {
         self.unanswered.inc_by(in_flight);
     }
 
+    /// A configured limit was reached.
+    pub(crate) fn reached(&self, limit: Limit) {
+        self.all.limits_reached.with_label_values(&[self.name.as_str(), limit.label()]).inc();
+    }
+
     /// A TLS handshake failed.
     pub(crate) fn handshake_failed(&self, leg: tls::Leg, failure: &tls::Failure) {
         self.all.handshake_failures.with_label_values(&[&self.name, leg.label(), failure.label()]).inc();
@@ -477,6 +489,7 @@ mod tests {
         let own = Exchange { by: AnsweredBy::Proxy, ..exchange(ApiKey::FETCH, 0, 0) };
         cluster.settle(&[exchange(ApiKey::FETCH, 0, 0), own], Duration::ZERO);
         cluster.disconnected("client_closed", 0);
+        cluster.reached(Limit::Connections);
         metrics.sni_refused("no_name");
         cluster.handshake_failed(tls::Leg::Client, &tls::Failure::timed_out(Duration::ZERO));
         let (from, to, lasted, at) = (ProxyState::Starting, ProxyState::Started, Duration::ZERO, Instant::ZERO);

@@ -1,6 +1,6 @@
 //! Why a connection ended, and whose doing it was.
 
-use crate::{api::ApiKey, rewrite::Malformed};
+use crate::{admission::Limit, api::ApiKey, rewrite::Malformed};
 use core::time::Duration;
 
 /// Why a relayed connection is over. [`Cause::label`] is the value of the label `cause` of the disconnect metric.
@@ -42,6 +42,9 @@ pub enum Cause {
     /// The client said nothing for too long after it connected.
     #[error("the client asked nothing within {0:?}")]
     FirstRequestTimedOut(Duration),
+    /// One more than there may be.
+    #[error("{0}")]
+    LimitReached(Limit),
     /// Neither side said anything for too long.
     #[error("nothing was said for {0:?}")]
     IdleTimedOut(Duration),
@@ -64,6 +67,28 @@ impl Cause {
             Self::Drained => "drained",
             Self::FirstRequestTimedOut(_) => "first_request_timeout",
             Self::IdleTimedOut(_) => "idle_timeout",
+            Self::LimitReached(limit) => limit.label(),
+        }
+    }
+
+    /// The configured limit that it ended at, if it was one.
+    pub const fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::LimitReached(limit) => Some(*limit),
+            Self::FirstRequestTimedOut(_) => Some(Limit::FirstRequestTimeout),
+            Self::IdleTimedOut(_) => Some(Limit::IdleTimeout),
+            Self::ClientMisbehaved(ClientMisbehaved::FrameTooLong { .. }) => Some(Limit::RequestFrame),
+            Self::NotIntroduced(_)
+            | Self::HandshakeFailed(_)
+            | Self::ClientClosed
+            | Self::ClientLeft
+            | Self::ClientBroke(_)
+            | Self::ClientMisbehaved(_)
+            | Self::UpstreamClosed
+            | Self::UpstreamBroke(_)
+            | Self::UpstreamUnreachable(_)
+            | Self::UpstreamMisbehaved(_)
+            | Self::Drained => None,
         }
     }
 
@@ -74,7 +99,8 @@ impl Cause {
             | Self::HandshakeFailed(_)
             | Self::ClientMisbehaved(_)
             | Self::UpstreamUnreachable(_)
-            | Self::UpstreamMisbehaved(_) => true,
+            | Self::UpstreamMisbehaved(_)
+            | Self::LimitReached(_) => true,
             Self::ClientClosed
             | Self::ClientLeft
             | Self::ClientBroke(_)

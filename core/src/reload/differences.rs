@@ -103,7 +103,7 @@ fn compare_values(found: &mut Differences, old: &VirtualCluster, new: &VirtualCl
         drain_timeout,
         idle_timeout,
         first_request_timeout,
-        limits: Limits { max_request_frame, max_connections },
+        limits,
     } = old;
     let upstream = &new.upstream;
     // The same cluster, spelled another way.
@@ -121,12 +121,38 @@ fn compare_values(found: &mut Differences, old: &VirtualCluster, new: &VirtualCl
     found.compare("idle_timeout", Change::Live, idle_timeout, &new.idle_timeout, show);
     let field = "first_request_timeout";
     found.compare(field, Change::Live, first_request_timeout, &new.first_request_timeout, debug);
-    let limits = &new.limits;
-    let field = "limits.max_request_frame";
-    found.compare(field, Change::Live, max_request_frame, &limits.max_request_frame, |n| format!("{n} bytes"));
-    let field = "limits.max_connections";
-    found.compare(field, Change::Live, max_connections, &limits.max_connections, ToString::to_string);
+    compare_limits(found, limits, &new.limits);
     compare_gateways(found, gateways, &new.gateways);
+}
+
+/// All of it is for what comes next: who is there stays.
+fn compare_limits(found: &mut Differences, old: &Limits, new: &Limits) {
+    fn live<T: PartialEq>(found: &mut Differences, name: &str, old: &T, new: &T, show: impl Fn(&T) -> String) {
+        found.compare(&format!("limits.{name}"), Change::Live, old, new, show);
+    }
+    let Limits {
+        max_request_frame,
+        max_connections,
+        max_connections_per_address,
+        max_connections_per_principal,
+        max_connection_rate,
+        max_connection_rate_per_address,
+        max_request_rate,
+        max_buffered,
+    } = old;
+    let many = |n: &Option<usize>| n.map_or("none".to_owned(), |n| n.to_string());
+    let rate = |n: &Option<u32>| n.map_or("none".to_owned(), |n| format!("{n}/s"));
+    live(found, "max_request_frame", max_request_frame, &new.max_request_frame, |n| format!("{n} bytes"));
+    live(found, "max_connections", max_connections, &new.max_connections, ToString::to_string);
+    let (old, to) = (max_connections_per_address, &new.max_connections_per_address);
+    live(found, "max_connections_per_address", old, to, many);
+    let (old, to) = (max_connections_per_principal, &new.max_connections_per_principal);
+    live(found, "max_connections_per_principal", old, to, many);
+    live(found, "max_connection_rate", max_connection_rate, &new.max_connection_rate, rate);
+    let (old, to) = (max_connection_rate_per_address, &new.max_connection_rate_per_address);
+    live(found, "max_connection_rate_per_address", old, to, rate);
+    live(found, "max_request_rate", max_request_rate, &new.max_request_rate, rate);
+    live(found, "max_buffered", max_buffered, &new.max_buffered, |n| format!("{n} bytes"));
 }
 
 fn compare_gateways(found: &mut Differences, old: &[Gateway], new: &[Gateway]) {

@@ -79,8 +79,22 @@ fn describe_cluster(out: &mut String, cluster: &VirtualCluster) {
     let (first, drain) = (Span::from(cluster.first_request_timeout), Span::from(cluster.drain_timeout));
     line(out, "  timeouts", &format!("first request {first}, idle {idle}, drain {drain}"));
     let limits = cluster.limits;
-    let frame = Size::from(limits.max_request_frame);
-    line(out, "  limits", &format!("requests of {frame}, {} connections", limits.max_connections));
+    let (frame, buffered) = (Size::from(limits.max_request_frame), Size::from(limits.max_buffered));
+    let all = format!("requests of {frame}, {} connections, {buffered} of responses", limits.max_connections);
+    line(out, "  limits", &all);
+    let many = |what: &str, n: Option<usize>| n.map(|n| format!("{n} {what}"));
+    let rate = |what: &str, n: Option<u32>| n.map(|n| format!("{n} {what} a second"));
+    let further = [
+        many("connections of one address", limits.max_connections_per_address),
+        many("connections of one principal", limits.max_connections_per_principal),
+        rate("new connections", limits.max_connection_rate),
+        rate("new connections of one address", limits.max_connection_rate_per_address),
+        rate("requests of one connection", limits.max_request_rate),
+    ];
+    let further: Vec<_> = further.into_iter().flatten().collect();
+    if !further.is_empty() {
+        line(out, "", &further.join(", "));
+    }
 }
 
 fn describe_gateway(out: &mut String, gateway: &Gateway) {

@@ -126,6 +126,12 @@ pub(super) const RIGHT: &[(&str, &str)] = &[
         "a size in quotes from \"1KiB\" to just below \"2GiB\", such as \"100MiB\"",
     ),
     ("virtual_clusters.limits.max_connections", "a number above 0, such as 10000"),
+    ("virtual_clusters.limits.max_connections_per_address", "a number above 0, such as 200, or nothing"),
+    ("virtual_clusters.limits.max_connections_per_principal", "a number above 0, such as 500, or nothing"),
+    ("virtual_clusters.limits.max_connection_rate", "a number from 1 to 1000000, such as 500, or nothing"),
+    ("virtual_clusters.limits.max_connection_rate_per_address", "a number from 1 to 1000000, such as 20, or nothing"),
+    ("virtual_clusters.limits.max_request_rate", "a number from 1 to 1000000, such as 1000, or nothing"),
+    ("virtual_clusters.limits.max_buffered", "a size in quotes from \"1MiB\" on, such as \"1GiB\""),
 ];
 
 /// What is right in a field.

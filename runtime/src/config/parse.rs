@@ -15,12 +15,16 @@ use kroxy_core::{
         Serve, Upstream, VirtualCluster,
     },
     gateway::{Gateway, GatewayError, GatewayKind, NodeRange, PortPerBroker, PortUse, Route, Sni, SniError},
+    limits,
     proxy_protocol::{Networks, ProxyProtocol, Version},
 };
 use std::{path::Path, str::FromStr};
 
 /// Bytes: the smallest limit for requests. Below it not even the first request of a client may pass.
 const REQUEST_FRAME_MIN: u32 = 1 << 10;
+
+/// Bytes: the smallest room for responses that are read whole, which is that of a few small ones.
+const BUFFERED_MIN: u64 = 1 << 20;
 
 /// All that is wrong with `raw`, which was read from `text`, or its good values. Files that it names are in `folder`.
 pub(super) fn parse(text: &str, folder: &Path, raw: RawConfig) -> Result<Config, Vec<Problem>> {
@@ -126,9 +130,34 @@ impl Parser<'_> {
         let frame = frame.filter(|bytes| *bytes >= REQUEST_FRAME_MIN && i32::try_from(*bytes).is_ok());
         let frame = frame.ok_or_else(|| format!("{} is no limit for requests", raw.max_request_frame));
         let frame = self.good(&path.field("max_request_frame"), frame);
-        let connections = usize::try_from(raw.max_connections).ok().filter(|n| *n > 0);
-        let connections = self.good(&path.field("max_connections"), connections.ok_or("nobody could connect"));
-        Some(Limits { max_request_frame: frame?, max_connections: connections? })
+        let mut many = |field: &str, n: Option<u32>| {
+            let n = n.map(|n| usize::try_from(n).ok().filter(|n| *n > 0).ok_or("nobody could connect"));
+            self.good(&path.field(field), n.transpose())
+        };
+        let connections = many("max_connections", Some(raw.max_connections));
+        let of_address = many("max_connections_per_address", raw.max_connections_per_address);
+        let of_principal = many("max_connections_per_principal", raw.max_connections_per_principal);
+        let mut rate = |field: &str, n: Option<u32>| {
+            let fits = |n: &u32| (1..=limits::RATE_MAX).contains(n);
+            let n = n.map(|n| Some(n).filter(fits).ok_or_else(|| format!("{n} in a second is no limit")));
+            self.good(&path.field(field), n.transpose())
+        };
+        let connection_rate = rate("max_connection_rate", raw.max_connection_rate);
+        let of_address_rate = rate("max_connection_rate_per_address", raw.max_connection_rate_per_address);
+        let request_rate = rate("max_request_rate", raw.max_request_rate);
+        let buffered = Some(raw.max_buffered.bytes()).filter(|bytes| *bytes >= BUFFERED_MIN);
+        let buffered = buffered.ok_or_else(|| format!("{} is no room for responses", raw.max_buffered));
+        let buffered = self.good(&path.field("max_buffered"), buffered);
+        Some(Limits {
+            max_request_frame: frame?,
+            max_connections: connections??,
+            max_connections_per_address: of_address?,
+            max_connections_per_principal: of_principal?,
+            max_connection_rate: connection_rate?,
+            max_connection_rate_per_address: of_address_rate?,
+            max_request_rate: request_rate?,
+            max_buffered: buffered?,
+        })
     }
 
     fn gateway(&mut self, raw: RawGateway, cluster: Option<&ClusterName>, path: &FieldPath) -> Option<Gateway> {

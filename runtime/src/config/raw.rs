@@ -305,11 +305,44 @@ pub(super) struct RawLimits {
     /// Client connections at the same time; one more is closed at once. Each takes two file descriptors.
     #[serde(default = "max_connections")]
     pub(super) max_connections: u32,
+    /// Of these, from one address: IPv4 addresses are counted one by one, IPv6 addresses by their first 64 bits. One more is
+    /// closed at once. Unless set, any number: a whole data centre may come from behind one address.
+    #[serde(default)]
+    pub(super) max_connections_per_address: Option<u32>,
+    /// Of these, of one principal, as the SASL exchange tells it. One more is closed when it has authenticated itself. Unless
+    /// set, any number: an application has as many connections as it has processes and brokers.
+    #[serde(default)]
+    pub(super) max_connections_per_principal: Option<u32>,
+    /// Client connections accepted in a second; as many come at once after a quiet second. Further ones wait to be accepted.
+    /// Unless set, as fast as they come: after an outage all clients come back together.
+    #[serde(default)]
+    pub(super) max_connection_rate: Option<u32>,
+    /// Of these, from one address, counted as above. One more is closed at once. Unless set, as fast as they come.
+    #[serde(default)]
+    pub(super) max_connection_rate_per_address: Option<u32>,
+    /// Requests taken from one connection in a second; as many at once after a quiet second. Further ones wait in the client,
+    /// which knows nothing of it. Unless set, as fast as they come: brokers have quotas of their own.
+    #[serde(default)]
+    pub(super) max_request_rate: Option<u32>,
+    /// What responses that are read whole may take together: those with addresses in them, above 64 KiB (Metadata of some
+    /// thousand topics has 1 MiB). Each counts twice, as it came and as it goes on. Where there is no room, further ones wait
+    /// with upstream.
+    #[serde(default = "max_buffered")]
+    pub(super) max_buffered: Size,
 }
 
 impl Default for RawLimits {
     fn default() -> Self {
-        Self { max_request_frame: max_request_frame(), max_connections: max_connections() }
+        Self {
+            max_request_frame: max_request_frame(),
+            max_connections: max_connections(),
+            max_connections_per_address: None,
+            max_connections_per_principal: None,
+            max_connection_rate: None,
+            max_connection_rate_per_address: None,
+            max_request_rate: None,
+            max_buffered: max_buffered(),
+        }
     }
 }
 
@@ -319,4 +352,8 @@ fn max_request_frame() -> Size {
 
 fn max_connections() -> u32 {
     u32::try_from(Limits::default().max_connections).expect("a default of some thousands")
+}
+
+fn max_buffered() -> Size {
+    Limits::default().max_buffered.into()
 }

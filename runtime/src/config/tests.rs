@@ -65,7 +65,17 @@ fn what_is_not_set_has_its_default_and_what_is_set_is_taken() {
     assert_eq!(on_failure.retry.max_retries, None);
     assert_eq!((on_failure.retry.initial, on_failure.retry.cap), (Duration::from_millis(500), Duration::from_secs(30)));
     let [cluster] = tuned.virtual_clusters() else { panic!("one virtual cluster") };
-    assert_eq!(cluster.limits, Limits { max_request_frame: 16 << 20, max_connections: 50_000 });
+    let limits = Limits {
+        max_request_frame: 16 << 20,
+        max_connections: 50_000,
+        max_connections_per_address: Some(200),
+        max_connections_per_principal: Some(5_000),
+        max_connection_rate: Some(500),
+        max_connection_rate_per_address: Some(20),
+        max_request_rate: Some(1_000),
+        max_buffered: 256 << 20,
+    };
+    assert_eq!(cluster.limits, limits);
     assert_eq!(cluster.upstream.connect_timeout, Duration::from_secs(2));
     assert_eq!(cluster.upstream.bootstrap_servers[2].to_string(), "[fd00::3]:9092");
     assert_eq!(cluster.first_request_timeout, Duration::from_secs(10));

@@ -53,6 +53,12 @@ impl From<u32> for Size {
     }
 }
 
+impl From<u64> for Size {
+    fn from(bytes: u64) -> Self {
+        Self(bytes)
+    }
+}
+
 /// What keeps a text from being a duration or a size.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(super) enum NotAQuantity {

@@ -6,13 +6,19 @@
 
 mod finish;
 mod leg;
+mod pauses;
 mod scratch;
 
-use self::{finish::Closing, leg::LegIo, scratch::Scratch};
+use self::{
+    finish::Closing,
+    leg::LegIo,
+    pauses::{Room, Throttle},
+    scratch::Scratch,
+};
 use crate::{
     clock::Clock,
     cluster::{Candidates, ClusterShared, Seen},
-    entrance::{self, Entered},
+    entrance::{self, Entered, Origin},
     limits,
     listen::{Arrival, Stage, reaches},
     net::Net,
@@ -21,6 +27,7 @@ use crate::{
 };
 use kroxy_core::{
     address::NodeId,
+    admission::Limit,
     gateway::Route,
     relay::{Action, Cause, Event, Leg, Plan, Relay, Segment, Spec},
     time::Instant,
@@ -77,6 +84,8 @@ pub(crate) async fn relay<N: Net>(
         told_to_drain: false,
         stands_in_for: None,
         turned: Instant::ZERO,
+        throttle: Throttle::default(),
+        room: Room::default(),
     };
     let cause = connection.run(stage).await;
     if let Cause::UpstreamUnreachable(_) = cause {
@@ -96,22 +105,31 @@ async fn meet<N: Net>(around: &Surroundings<N>, client: Arrival<N::Stream>) -> R
             let within = tls.as_ref().map_or(limits::HELLO_TIMEOUT, |tls| tls.timeout);
             let expected = &around.spec.gateway.proxy_protocol;
             let Entered { stream, first, origin } = entrance::enter::<N>(stream, peer, expected, within).await?;
-            around.seen.came_from(origin);
+            admit(around, origin)?;
             match tls {
                 None => return Ok(LegIo::begun(Stream::Plain(stream), first)),
                 Some(tls) => tls.accept(stream, first).await,
             }
         }
         (Arrival::Begun(hello, origin), Some(tls)) => {
-            around.seen.came_from(origin);
+            admit(around, origin)?;
             tls.resume(hello).await
         }
         (Arrival::Begun(..), None) => unreachable!("names are for gateways with TLS"),
     };
     shaken.map(LegIo::new).map_err(|failure| {
         around.cluster.metrics.handshake_failed(tls::Leg::Client, &failure);
+        if failure.is_late() {
+            around.cluster.metrics.reached(Limit::HandshakeTimeout);
+        }
         Cause::HandshakeFailed(failure.to_string())
     })
+}
+
+/// It is known where the connection comes from: whether it may.
+fn admit<N: Net>(around: &Surroundings<N>, origin: Origin) -> Result<(), Cause> {
+    around.seen.came_from(origin);
+    around.cluster.admit(&around.seen, around.clock.now()).map_err(Cause::LimitReached)
 }
 
 /// What a connection waits for besides its two streams.
@@ -137,6 +155,8 @@ struct Connection<N: Net> {
     stands_in_for: Option<NodeId>,
     /// When the worker turned to what it reads next: for what the proxy adds, reading, deciding and writing count alike.
     turned: Instant,
+    throttle: Throttle,
+    room: Room,
 }
 
 impl<N: Net> Connection<N> {
@@ -212,6 +232,12 @@ impl<N: Net> Connection<N> {
         if self.leg(leg.other()).is_some_and(|other| other.is_congested()) {
             return Ok(false); // the flush of the other leg wakes us
         }
+        if leg == Leg::Client && self.throttle.poll(cx).is_pending() {
+            return Ok(false);
+        }
+        if leg == Leg::Upstream && self.poll_room(cx).is_pending() {
+            return Ok(false);
+        }
         let most = if self.upstream.is_some() { limits::SCRATCH } else { limits::READ_BEFORE_UPSTREAM };
         let Some(io) = self.leg(leg) else { return Ok(false) };
         if io.blocked {
@@ -263,7 +289,7 @@ impl<N: Net> Connection<N> {
     /// Shows bytes to the relay and carries out what it says. What it did not consume goes to the inbox.
     fn feed(&mut self, leg: Leg, input: &[u8], plan: &mut Plan, cx: &mut Context<'_>) -> Result<(), Cause> {
         plan.clear();
-        let began = self.turned;
+        let (began, owed) = (self.turned, self.relay.in_flight());
         let fed = self.relay.feed(leg, input, began, plan);
         for to in [Leg::Upstream, Leg::Client] {
             self.write(to, input, plan.to(to), cx)?;
@@ -279,8 +305,38 @@ impl<N: Net> Connection<N> {
         if leg == Leg::Upstream && consumed > 0 {
             self.client.unblock();
         }
-        self.carry_out(plan, self.turned.since(began));
-        fed
+        if leg == Leg::Client {
+            let taken = (self.relay.in_flight() + plan.exchanges.len()).saturating_sub(owed);
+            self.throttle(taken);
+        }
+        fed.and(self.carry_out(plan, self.turned.since(began)))
+    }
+
+    /// The client has sent so many requests: where that is more than it may, it is not read for a while.
+    fn throttle(&mut self, requests: usize) {
+        let Surroundings { clock, cluster, seen, .. } = &self.around;
+        let Some(rate) = cluster.request_rate().filter(|_| requests > 0) else { return };
+        if let Some(until) = self.throttle.bucket.take(requests as u64, rate, self.turned) {
+            if self.throttle.pause(clock.tokio(until)) {
+                cluster.reached(Limit::RequestRate, seen.client_address());
+            } else {
+                cluster.metrics.reached(Limit::RequestRate);
+            }
+        }
+    }
+
+    /// Ready where upstream may be read: there is room for what is to be read whole.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let want = self.upstream.as_ref().map_or(0, |upstream| upstream.want);
+        if want <= limits::UNASKED_BUFFER {
+            if !self.client.is_congested() {
+                self.room = Room::Unneeded; // what needed it has gone on
+            }
+            return Poll::Ready(());
+        }
+        let Surroundings { cluster, seen, .. } = &self.around;
+        let reached = || cluster.reached(Limit::Buffered, seen.client_address());
+        self.room.poll(&cluster.buffers, want as u64 * limits::BUFFERED_TIMES, reached, cx)
     }
 
     fn write(&mut self, to: Leg, input: &[u8], segments: &[Segment], cx: &mut Context<'_>) -> Result<(), Cause> {
@@ -309,8 +365,7 @@ impl<N: Net> Connection<N> {
             self.around.seen.wrote(bytes.len() as u64);
         }
         self.client.unblock();
-        self.carry_out(&plan, Duration::ZERO);
-        handled
+        handled.and(self.carry_out(&plan, Duration::ZERO))
     }
 
     fn arrived(&mut self, arrived: Arrived<Stream<N::Stream>>) -> Result<(), Cause> {
@@ -337,7 +392,7 @@ impl<N: Net> Connection<N> {
         }
     }
 
-    fn carry_out(&mut self, plan: &Plan, took: Duration) {
+    fn carry_out(&mut self, plan: &Plan, took: Duration) -> Result<(), Cause> {
         let Surroundings { net, cluster, route, seen, .. } = &self.around;
         for (server, ended) in &plan.attempts {
             cluster.attempted(server, ended.clone(), self.turned);
@@ -360,11 +415,15 @@ impl<N: Net> Connection<N> {
                     let connecting = async move { Arrived::Connected(cluster.connect(&net, &to, whose).await) };
                     self.pending = Some(Box::pin(connecting));
                 }
-                Action::Introduced => seen.introduce(self.relay.client()),
+                Action::Introduced => {
+                    seen.introduce(self.relay.client());
+                    cluster.admit_principal(seen).map_err(Cause::LimitReached)?;
+                }
                 Action::NotAuthenticated => cluster.not_authenticated(seen.client_address(), self.relay.client()),
                 Action::Finish => self.client.finish(),
             }
         }
+        Ok(())
     }
 
     const fn leg(&mut self, leg: Leg) -> Option<&mut LegIo<Stream<N::Stream>>> {

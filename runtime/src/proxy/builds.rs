@@ -161,6 +161,7 @@ impl<N: Net> Build<N> {
             }
         }
         self.shared = from.shared;
+        self.shared.set_limits(self.config.limits);
         let fresh = std::mem::replace(&mut self.tasks, from.tasks);
         debug_assert!(fresh.is_empty(), "a build that only now takes over has no listener at work");
     }

@@ -69,6 +69,11 @@ impl Failure {
         }
     }
 
+    /// Whether it took longer than it may.
+    pub(crate) fn is_late(&self) -> bool {
+        self.kind == Kind::TimedOut
+    }
+
     pub(crate) fn timed_out(after: Duration) -> Self {
         Self { kind: Kind::TimedOut, what: format!("it was not over after {after:?}") }
     }

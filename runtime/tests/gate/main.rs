@@ -8,6 +8,7 @@ mod folder;
 #[path = "../frames/mod.rs"]
 #[expect(dead_code, reason = "other stories need more of it")]
 mod frames;
+mod limits;
 #[path = "../ports/mod.rs"]
 mod ports;
 mod proxy_protocol;
@@ -111,15 +112,26 @@ impl World {
 
     /// Waits until the metrics have this line.
     async fn counts(&self, line: &str) {
+        let (name, times) = line.rsplit_once(' ').expect("a name and a number");
+        self.counts_where(name, |n| n.to_string() == times).await;
+    }
+
+    /// Waits until a metric has a value of this kind.
+    async fn counts_where(&self, name: &str, is_right: impl Fn(u64) -> bool) {
         let text = || self.proxy.metrics().text(&self.proxy.status());
+        let value = || text().lines().find_map(|l| l.strip_prefix(name)?.trim().parse().ok());
         let counted = async {
-            while !text().lines().any(|l| l == line) {
+            while !value().is_some_and(&is_right) {
                 tokio::task::yield_now().await;
             }
         };
         if timeout(PATIENCE, counted).await.is_err() {
-            panic!("{line} is not in\n{}", text());
+            panic!("{name} is another in\n{}", text());
         }
+    }
+
+    async fn reached(&self, limit: &str, times: u32) {
+        self.counts(&format!("kroxy_limit_reached_total{{limit=\"{limit}\",virtual_cluster=\"c\"}} {times}")).await;
     }
 
     async fn ended(&self, cause: &str, times: u32) {
