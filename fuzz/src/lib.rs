@@ -13,6 +13,6 @@ pub mod case;
 pub mod dice;
 mod expected;
 pub mod invent;
-pub mod memory;
+mod memory;
 pub mod runner;
 pub mod targets;

@@ -25,7 +25,7 @@ thread_local! {
     static SAID: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Judges a case: what it took, or what did not hold. Nothing else may allocate beside it.
+/// Judges a case: what it took, or what did not hold.
 ///
 /// # Errors
 /// What a panic said, or which bound was passed.

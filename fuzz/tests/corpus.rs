@@ -1,24 +1,13 @@
 //! Every case that was kept holds, a case survives being written down, and the judge sees what it is for.
 
 use fuzz::{case::Case, runner::judge};
-use std::{
-    fs,
-    path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::{fs, path::Path};
 
 /// Seeds that every test run judges; `kroxy-fuzz run` judges far more.
 const SEEDS: u64 = 2_000;
 
-/// One test at a time: what another one allocates would be counted as well.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[test]
 fn kept_cases_hold_and_so_do_the_first_seeds() {
-    let _turn = turn();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/fuzz");
     let mut kept = 0;
     for entry in fs::read_dir(folder).expect("there") {
@@ -38,7 +27,6 @@ fn kept_cases_hold_and_so_do_the_first_seeds() {
 
 #[test]
 fn a_case_that_is_written_down_and_read_again_is_the_same() {
-    let _turn = turn();
     for seed in 0..200 {
         let case = Case::draw(seed);
         assert_eq!(case.to_string().parse::<Case>().ok(), Some(case), "seed {seed}");
@@ -47,7 +35,6 @@ fn a_case_that_is_written_down_and_read_again_is_the_same() {
 
 #[test]
 fn what_does_not_hold_is_seen() {
-    let _turn = turn();
     let story =
         "relay\npieces 1\nclient 0000000f000300010000000700017300000000\nresolved\nconnected\nexpect-client 00\n";
     let case: Case = story.parse().expect("a case");
