@@ -33,10 +33,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             // Kafka clients and brokers close without `close_notify`. Nobody can cut a frame short by it, since each says
             // its length beforehand.
-            Self::Tls(stream) => match Pin::new(stream).poll_read(cx, buf) {
-                Poll::Ready(Err(e)) if e.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
-                polled @ (Poll::Ready(_) | Poll::Pending) => polled,
-            },
+            Self::Tls(stream) => {
+                let polled = Pin::new(&mut **stream).poll_read(cx, buf);
+                if stream.get_ref().1.wants_write() {
+                    // An alert, or new keys: the peer waits for it, and there may be nothing else to write for long. If it
+                    // fails, the next write says so.
+                    let _ = Pin::new(&mut **stream).poll_flush(cx);
+                }
+                match polled {
+                    Poll::Ready(Err(e)) if e.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+                    polled @ (Poll::Ready(_) | Poll::Pending) => polled,
+                }
+            }
         }
     }
 }

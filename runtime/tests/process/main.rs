@@ -3,7 +3,6 @@
 mod access;
 mod agreement;
 #[path = "../certificates/mod.rs"]
-#[expect(dead_code, reason = "the stories of TLS need more of it")]
 mod certificates;
 mod client;
 #[path = "../clusters/mod.rs"]
@@ -18,6 +17,7 @@ mod folder;
 mod frames;
 mod haproxy;
 mod kroxy;
+mod openssl;
 #[path = "../ports/mod.rs"]
 mod ports;
 mod reload;
