@@ -13,11 +13,10 @@ use tokio::{
 const GUESSES: u64 = 1_000;
 
 /// `SaslHandshake` version 1 for PLAIN.
-const HANDSHAKE: &[u8] = b"\0\0\0\x12\0\x11\0\x01\0\0\0\x01\0\x01s\0\x05PLAIN";
+pub(crate) const HANDSHAKE: &[u8] = b"\0\0\0\x12\0\x11\0\x01\0\0\0\x01\0\x01s\0\x05PLAIN";
 
-/// `SaslAuthenticate` version 1 with a password.
-fn guess(password: &str) -> Vec<u8> {
-    let token = format!("\0alice\0{password}");
+/// `SaslAuthenticate` version 1 with a token.
+pub(crate) fn guess(token: &str) -> Vec<u8> {
     let body = [
         &b"\0\x24\0\x01\0\0\0\x02\0\x01s"[..],
         &u32::try_from(token.len()).expect("short").to_be_bytes(),
@@ -27,7 +26,7 @@ fn guess(password: &str) -> Vec<u8> {
     [&u32::try_from(body.len()).expect("short").to_be_bytes()[..], &body].concat()
 }
 
-async fn answer(client: &mut TcpStream) -> Vec<u8> {
+pub(crate) async fn answer(client: &mut TcpStream) -> Vec<u8> {
     let mut size = [0; 4];
     timeout(PATIENCE, client.read_exact(&mut size)).await.expect("in time").expect("answered");
     let mut answer = vec![0; u32::from_be_bytes(size) as usize];
@@ -43,7 +42,7 @@ async fn guessing_passwords_is_counted_fills_no_log_and_shows_no_guess() {
             let mut client = world.client().await;
             client.write_all(HANDSHAKE).await.expect("read");
             assert_eq!(answer(&mut client).await[4..6], [0, 0], "PLAIN is offered");
-            client.write_all(&guess(&format!("guess-{n}"))).await.expect("read");
+            client.write_all(&guess(&format!("\0alice\0guess-{n}"))).await.expect("read");
             assert_eq!(answer(&mut client).await[4..6], [0, 58], "SASL_AUTHENTICATION_FAILED");
         }
     };

@@ -23,6 +23,8 @@ mod guessing;
 mod kroxy;
 #[path = "../ports/mod.rs"]
 mod ports;
+mod secrets;
 mod slow;
+mod threats;
 mod upstream;
 mod world;
