@@ -19,8 +19,8 @@ pub(crate) enum Kind {
     Fetch,
 }
 
-/// The version in which topics still have names, that all brokers from Kafka 2.7 to 4.3 speak.
-const VERSION: i16 = 12;
+/// The last versions in which topics have names.
+const FETCH_VERSION: i16 = 12;
 const PRODUCE_VERSION: i16 = 9;
 
 impl Kind {
@@ -34,7 +34,7 @@ impl Kind {
     const fn api(self) -> (ApiKey, i16) {
         match self {
             Self::Produce => (ApiKey::Produce, PRODUCE_VERSION),
-            Self::Fetch => (ApiKey::Fetch, VERSION),
+            Self::Fetch => (ApiKey::Fetch, FETCH_VERSION),
         }
     }
 }
@@ -46,54 +46,58 @@ fn topic() -> TopicName {
 /// A request; one that produces has `bytes` bytes of records.
 pub(crate) fn request(kind: Kind, bytes: usize) -> Bytes {
     let (api, version) = kind.api();
-    let header = RequestHeader::default()
-        .with_request_api_key(api as i16)
-        .with_request_api_version(version)
-        .with_client_id(Some(StrBytes::from_static_str("bench")));
-    let mut frame = BytesMut::new();
-    frame.put_i32(0);
-    header.encode(&mut frame, api.request_header_version(version)).expect("a header");
     match kind {
         Kind::Produce => {
             let partition = PartitionProduceData::default().with_records(Some(vec![b'r'; bytes].into()));
             let topic = TopicProduceData::default().with_name(topic()).with_partition_data(vec![partition]);
             let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000).with_topic_data(vec![topic]);
-            request.encode(&mut frame, version).expect("a request");
+            asked(api, version, &request)
         }
         Kind::Fetch => {
             let partition = FetchPartition::default().with_partition_max_bytes(1 << 20);
             let topic = FetchTopic::default().with_topic(topic()).with_partitions(vec![partition]);
             let request = FetchRequest::default().with_max_wait_ms(500).with_min_bytes(1).with_topics(vec![topic]);
-            request.encode(&mut frame, version).expect("a request");
+            asked(api, version, &request)
         }
     }
-    sealed(frame)
 }
 
 /// A response; one to a fetch has `bytes` bytes of records.
 pub(crate) fn response(kind: Kind, bytes: usize) -> Bytes {
     let (api, version) = kind.api();
-    let mut frame = BytesMut::new();
-    frame.put_i32(0);
-    ResponseHeader::default().encode(&mut frame, api.response_header_version(version)).expect("a header");
     match kind {
         Kind::Produce => {
             let partition = PartitionProduceResponse::default();
             let topic = TopicProduceResponse::default().with_name(topic()).with_partition_responses(vec![partition]);
-            let response = ProduceResponse::default().with_responses(vec![topic]);
-            response.encode(&mut frame, version).expect("a response");
+            answered(api, version, &ProduceResponse::default().with_responses(vec![topic]))
         }
         Kind::Fetch => {
             let partition = PartitionData::default().with_records(Some(vec![b'r'; bytes].into()));
             let topic = FetchableTopicResponse::default().with_topic(topic()).with_partitions(vec![partition]);
-            let response = FetchResponse::default().with_responses(vec![topic]);
-            response.encode(&mut frame, version).expect("a response");
+            answered(api, version, &FetchResponse::default().with_responses(vec![topic]))
         }
     }
-    sealed(frame)
 }
 
-fn sealed(mut frame: BytesMut) -> Bytes {
+/// A request in its frame, with correlation id 0.
+pub(crate) fn asked(api: ApiKey, version: i16, request: &impl Encodable) -> Bytes {
+    let header = RequestHeader::default()
+        .with_request_api_key(api as i16)
+        .with_request_api_version(version)
+        .with_client_id(Some(StrBytes::from_static_str("bench")));
+    framed(api.request_header_version(version), &header, version, request)
+}
+
+/// A response in its frame, with correlation id 0.
+pub(crate) fn answered(api: ApiKey, version: i16, response: &impl Encodable) -> Bytes {
+    framed(api.response_header_version(version), &ResponseHeader::default(), version, response)
+}
+
+fn framed(header_version: i16, header: &impl Encodable, version: i16, body: &impl Encodable) -> Bytes {
+    let mut frame = BytesMut::new();
+    frame.put_i32(0);
+    header.encode(&mut frame, header_version).expect("a header");
+    body.encode(&mut frame, version).expect("a body");
     let length = u32::try_from(frame.len() - LENGTH).expect("not that large");
     frame[..LENGTH].copy_from_slice(&length.to_be_bytes());
     frame.freeze()
