@@ -1,6 +1,7 @@
 //! What the connections of one virtual cluster share: its topology, its counters, and who is connected.
 
 use crate::{
+    accepting::Accepting,
     budget::Budget,
     entrance::Origin,
     lock,
@@ -52,6 +53,7 @@ impl Candidates {
 pub(crate) struct ClusterShared {
     pub(crate) name: ClusterName,
     pub(crate) metrics: Arc<ClusterMetrics>,
+    pub(crate) accepting: Arc<Accepting>,
     /// TLS towards upstream.
     upstream_tls: Option<Arc<Connector>>,
     /// What stands in front of each connection to upstream.
@@ -83,11 +85,13 @@ impl ClusterShared {
     pub(crate) fn new(
         config: &VirtualCluster,
         metrics: Arc<ClusterMetrics>,
+        accepting: Arc<Accepting>,
         upstream_tls: Option<Arc<Connector>>,
     ) -> Self {
         Self {
             name: config.name.clone(),
             metrics,
+            accepting,
             upstream_tls,
             upstream_proxy_protocol: config.upstream.proxy_protocol,
             logged: Mutex::default(),

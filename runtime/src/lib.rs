@@ -2,6 +2,7 @@
 //!
 //! It carries out what `kroxy-core` decides, over any [`net::Net`]: the operating system's, or a simulated one.
 
+mod accepting;
 mod admin;
 mod budget;
 pub mod cli;
@@ -11,6 +12,7 @@ mod cluster;
 pub mod config;
 mod connection;
 pub mod demo;
+mod descriptors;
 mod entrance;
 mod limits;
 mod listen;

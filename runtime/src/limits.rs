@@ -86,8 +86,12 @@ pub(crate) const ADMIN_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Characters of the token of the admin API at least: 16 random ones cannot be guessed.
 pub(crate) const ADMIN_TOKEN_MIN: usize = 16;
 
-/// How long the acceptor waits after a failure that concerns the whole process, such as "too many open files".
+/// How long a listener waits after a failure that concerns the whole process, such as "too many open files"; twice as long after
+/// the next.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long it waits at the most: whoever waits to connect has most of his time left when there is room again.
+pub(crate) const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// How long a client may take to say which server it wants, where several share a listener, and a load balancer to say whose
 /// connection it is: as a handshake unless configured, since whose timeout holds is not known before.

@@ -5,7 +5,6 @@ use crate::{
     cluster::{ClusterShared, Seen},
     connection::{self, Surroundings},
     entrance::Origin,
-    limits,
     net::{Listener, Net},
     sni::{Caller, Seat, Switchboard},
     tls::{Acceptor, ClusterTls, Hello},
@@ -19,7 +18,7 @@ use kroxy_core::{
 };
 use std::{io, net::SocketAddr, sync::Arc};
 use tokio::{sync::watch, task::JoinSet};
-use tracing::{Instrument, debug, debug_span, error, field::display, info, warn};
+use tracing::{Instrument, debug, debug_span, error, field::display, info};
 
 /// How many attempts to find out upstream's address a client waits for: as many servers as are asked in turn.
 const RESOLVE_ATTEMPTS: u32 = 3;
@@ -197,6 +196,7 @@ pub(crate) async fn serve<N: Net>(
     settings: watch::Receiver<Settings>,
 ) {
     let Bound { mut listener, spot: Spot { gateway, route, .. }, .. } = bound;
+    let mut acceptor = cluster.accepting.clone().listener();
     let mut connections = JoinSet::new();
     let told = stage.clone();
     loop {
@@ -206,6 +206,7 @@ pub(crate) async fn serve<N: Net>(
             Some(ended) = connections.join_next() => note_panic(ended),
             accepted = listener.accept() => match accepted {
                 Ok((client, peer, wish)) => {
+                    acceptor.succeeded();
                     let route = wish.or(route).expect("a port leads somewhere, and so does each name");
                     // It waits here, and those behind it in the operating system.
                     if let Some(ready) = cluster.accepts_at(clock.now()) {
@@ -234,10 +235,11 @@ pub(crate) async fn serve<N: Net>(
                     let registration = Registration { cluster: cluster.clone(), clock, seen, cause: None };
                     connections.spawn(relay(around, client, registration, told.clone()).instrument(span));
                 }
-                Err(e) => {
-                    warn!(%gateway, "cannot accept a connection: {e}");
-                    tokio::time::sleep(limits::ACCEPT_PAUSE).await;
-                }
+                Err(e) => tokio::select! {
+                    biased;
+                    () = reaches(&mut stage, Stage::Draining) => break,
+                    () = acceptor.failed(&e) => {}
+                },
             },
         }
     }

@@ -54,6 +54,7 @@ fn histogram(name: &str, help: &str, buckets: Vec<f64>) -> HistogramOpts {
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
+    accept_failures: IntCounterVec,
     connections: IntGaugeVec,
     connections_accepted: IntCounterVec,
     connections_refused: IntCounterVec,
@@ -176,6 +177,11 @@ impl Metrics {
                 ),
                 &["virtual_cluster", "state"]
             )),
+            accept_failures: counter(
+                "kroxy_accept_failures_total",
+                "Times that a connection could not be accepted, by cause: descriptors, memory, other.",
+                &["cause"],
+            ),
             connections,
             upstream_duration: with_latencies(
                 "kroxy_request_upstream_seconds",
@@ -301,6 +307,11 @@ impl Metrics {
         if reloaded.errors.is_empty() {
             self.reload_duration.observe(reloaded.lasted.as_secs_f64()); // it was begun
         }
+    }
+
+    /// A listener could not accept a connection.
+    pub(crate) fn accept_failed(&self, cause: &str) {
+        self.accept_failures.with_label_values(&[cause]).inc();
     }
 
     /// A client of a shared listener did not get to any gateway.
@@ -491,6 +502,7 @@ mod tests {
         cluster.disconnected("client_closed", 0);
         cluster.reached(Limit::Connections);
         metrics.sni_refused("no_name");
+        metrics.accept_failed("descriptors");
         cluster.handshake_failed(tls::Leg::Client, &tls::Failure::timed_out(Duration::ZERO));
         let (from, to, lasted, at) = (ProxyState::Starting, ProxyState::Started, Duration::ZERO, Instant::ZERO);
         metrics.proxy_transition(&proxy::Transition { from, to, cause: Reason::new("test"), at, lasted });

@@ -4,6 +4,7 @@
 //! it back; in between nobody notices others come and go. A name that nobody has any more is closed at once.
 
 use crate::{
+    accepting::{Accepting, Acceptor},
     entrance::{self, Entered, NotEntered, Origin},
     limits,
     listen::note_panic,
@@ -27,7 +28,7 @@ use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
 };
-use tracing::{info, warn};
+use tracing::info;
 
 /// A client whose wish is known.
 pub(crate) struct Caller<S> {
@@ -41,6 +42,7 @@ pub(crate) struct Caller<S> {
 pub(crate) struct Switchboard<N: Net> {
     net: N,
     metrics: Metrics,
+    accepting: Arc<Accepting>,
     lines: Mutex<BTreeMap<SocketAddr, Weak<Line<N>>>>,
     /// Listeners that are still bound.
     bound: watch::Sender<usize>,
@@ -76,10 +78,11 @@ pub(crate) struct Seat<N: Net> {
 }
 
 impl<N: Net> Switchboard<N> {
-    pub(crate) fn new(net: N, metrics: Metrics) -> Self {
+    pub(crate) fn new(net: N, metrics: Metrics, accepting: Arc<Accepting>) -> Self {
         Self {
             net,
             metrics,
+            accepting,
             lines: Mutex::default(),
             bound: watch::Sender::new(0),
             joining: tokio::sync::Mutex::default(),
@@ -113,7 +116,7 @@ impl<N: Net> Switchboard<N> {
             Members { all: Mutex::default(), proxy_protocol: proxy_protocol.clone(), logged: Mutex::default() };
         let members = Arc::new(members);
         let mut task = JoinSet::new();
-        task.spawn(answer::<N>(held, members.clone(), self.metrics.clone()));
+        task.spawn(answer::<N>(held, members.clone(), self.metrics.clone(), self.accepting.clone().listener()));
         let line = Arc::new(Line { members, _task: task });
         lock(&self.lines).insert(at, Arc::downgrade(&line));
         self.bound.send_modify(|_| {}); // whoever waits has to look again: it is in use now
@@ -166,7 +169,12 @@ impl Drop for Freed {
 }
 
 /// Accepts, listens to what each client asks for, and passes it on.
-async fn answer<N: Net>(mut held: Held<N::Listener>, members: Arc<Members<N::Stream>>, metrics: Metrics) {
+async fn answer<N: Net>(
+    mut held: Held<N::Listener>,
+    members: Arc<Members<N::Stream>>,
+    metrics: Metrics,
+    mut acceptor: Acceptor,
+) {
     let mut hellos = JoinSet::new();
     loop {
         tokio::select! {
@@ -175,6 +183,7 @@ async fn answer<N: Net>(mut held: Held<N::Listener>, members: Arc<Members<N::Str
             accepted = held.listener.accept() => match accepted {
                 Ok((_, peer)) if hellos.len() >= limits::HELLOS_WAITING => members.refuse(&metrics, peer, &Refused::TooMany),
                 Ok((stream, peer)) => {
+                    acceptor.succeeded();
                     let (members, metrics) = (members.clone(), metrics.clone());
                     hellos.spawn(async move {
                         if let Err(refused) = pass_on::<N>(stream, peer, &members).await {
@@ -182,10 +191,7 @@ async fn answer<N: Net>(mut held: Held<N::Listener>, members: Arc<Members<N::Str
                         }
                     });
                 }
-                Err(e) => {
-                    warn!("cannot accept a connection: {e}");
-                    tokio::time::sleep(limits::ACCEPT_PAUSE).await;
-                }
+                Err(e) => acceptor.failed(&e).await,
             },
         }
     }

@@ -31,16 +31,13 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::watch,
     task::JoinSet,
 };
 use tracing::{debug, error, warn};
-
-/// How long the acceptor waits after a failure that concerns the whole process.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What answers need.
 struct Api<N: Net> {
@@ -85,7 +82,7 @@ pub(crate) async fn serve<N: Net>(
     door: Option<Door>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let door = door.map(Arc::new);
+    let (door, mut acceptor) = (door.map(Arc::new), proxy.acceptor());
     let service = router(Api { proxy, stop: stop.clone() }, guard);
     let (mut connections, told) = (JoinSet::new(), stop.clone());
     loop {
@@ -98,6 +95,7 @@ pub(crate) async fn serve<N: Net>(
                     warn!(%peer, "the admin API has as many connections as it may");
                 }
                 Ok((stream, peer)) => {
+                    acceptor.succeeded();
                     let (service, door, told) = (service.clone(), door.clone(), told.clone());
                     connections.spawn(async move {
                         let stream = match &door {
@@ -112,10 +110,11 @@ pub(crate) async fn serve<N: Net>(
                         }
                     });
                 }
-                Err(e) => {
-                    warn!("the admin listener cannot accept a connection: {e}");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+                Err(e) => tokio::select! {
+                    biased;
+                    () = is_told(&mut stop) => break,
+                    () = acceptor.failed(&e) => {}
+                },
             },
         }
     }

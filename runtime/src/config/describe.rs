@@ -1,6 +1,7 @@
 //! What a configuration will do, in words.
 
 use super::units::{Size, Span};
+use crate::descriptors;
 use kroxy_core::{
     address::HostPort,
     config::{
@@ -29,7 +30,8 @@ pub fn describe(config: &Config) -> String {
     }
     let listeners: usize = config.virtual_clusters().iter().map(listeners).sum();
     out.push('\n');
-    line(&mut out, "in all", &format!("{listeners} listeners for clients"));
+    let descriptors = descriptors::needed(config);
+    line(&mut out, "in all", &format!("{listeners} listeners for clients, up to {descriptors} file descriptors"));
     out
 }
 

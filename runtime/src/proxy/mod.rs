@@ -12,6 +12,7 @@ pub use self::wait::Lifetime;
 
 use self::{builds::Builds, events::Events, supervisor::Supervisor};
 use crate::{
+    accepting::{Accepting, Acceptor},
     clock::Clock,
     config, load, lock,
     metrics::Metrics,
@@ -83,6 +84,7 @@ struct Shared<N: Net> {
     clock: Clock,
     crypto: Crypto,
     switchboard: Switchboard<N>,
+    accepting: Arc<Accepting>,
     source: Source,
     metrics: Metrics,
     machine: Mutex<machine::Proxy>,
@@ -114,12 +116,14 @@ impl<N: Net> Proxy<N> {
         let (requests, inbox) = mpsc::unbounded_channel();
         let machine = machine::Proxy::new(loaded, seed, clock.now());
         let metrics = Metrics::new();
-        let switchboard = Switchboard::new(net.clone(), metrics.clone());
+        let accepting = Accepting::new(metrics.clone());
+        let switchboard = Switchboard::new(net.clone(), metrics.clone(), accepting.clone());
         let shared = Shared {
             net,
             clock,
             crypto: Crypto::new(clock),
             switchboard,
+            accepting,
             source,
             metrics,
             machine: Mutex::new(machine),
@@ -176,6 +180,11 @@ impl<N: Net> Proxy<N> {
             // An error means that the supervisor is gone: the proxy has stopped.
             let _ = self.shared.requests.send(Request::Tell(command));
         }
+    }
+
+    /// For a listener of the proxy's.
+    pub(crate) fn acceptor(&self) -> Acceptor {
+        self.shared.accepting.clone().listener()
     }
 
     /// Waits until the supervisor answers; false where it is gone.

@@ -343,7 +343,7 @@ impl<N: Net> Supervisor<N> {
             warn!(cluster = %name, "insecure: upstream's certificates are not verified, so whoever is on the way can read and change everything");
         }
         let metrics = lock(&self.shared.builds).metrics_of(&name, || self.shared.metrics.cluster(name.as_str()));
-        let books = ClusterShared::new(config, metrics.clone(), tls.upstream.clone());
+        let books = ClusterShared::new(config, metrics.clone(), self.shared.accepting.clone(), tls.upstream.clone());
         let free = {
             let mut builds = lock(&self.shared.builds);
             let mut free = listen::wanted(config, &tls);

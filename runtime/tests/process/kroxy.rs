@@ -60,9 +60,21 @@ impl Kroxy {
         kroxy
     }
 
+    /// The same with so many file descriptors at the most.
+    pub(crate) fn serve_within(file: &Path, descriptors: u32) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""), PROGRAM]);
+        let mut kroxy = Self::start(shell, file, &[]);
+        kroxy.hear("the proxy is started");
+        kroxy
+    }
+
     /// Starts with further variables in its environment, and waits for nothing.
     pub(crate) fn spawn(file: &Path, environment: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(PROGRAM);
+        Self::start(Command::new(PROGRAM), file, environment)
+    }
+
+    fn start(mut command: Command, file: &Path, environment: &[(&str, &str)]) -> Self {
         command.args(["--log-format", "json", "serve"]).arg(file).env_remove("RUST_LOG");
         command.envs(environment.iter().copied()).stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program was built");
@@ -93,6 +105,14 @@ impl Kroxy {
                 return line;
             }
         }
+    }
+
+    /// Whether a line with these words has come; waits for none.
+    pub(crate) fn has_said(&mut self, words: &str) -> bool {
+        for line in self.log.try_iter() {
+            self.heard += &line.to_string();
+        }
+        self.heard.contains(words)
     }
 
     /// Where its admin API listens.

@@ -7,6 +7,7 @@ mod certificates;
 mod client;
 #[path = "../clusters/mod.rs"]
 mod clusters;
+mod descriptors;
 mod embedded;
 mod events;
 mod exit;
