@@ -17,6 +17,7 @@ use std::{
     path::PathBuf,
 };
 
+pub mod sasl;
 pub mod tls;
 
 pub use crate::name::{ClusterName, NotAName};
@@ -166,6 +167,8 @@ pub struct VirtualCluster {
     pub upstream: Upstream,
     /// The ways in.
     pub gateways: NonEmpty<Gateway>,
+    /// How clients prove who they are, unless that is for upstream.
+    pub sasl: Option<sasl::ClientSasl>,
     /// How long requests in flight may take to finish when it stops; above zero.
     pub drain_timeout: Duration,
     /// How long a connection may be silent in both directions; above zero.
@@ -196,6 +199,8 @@ pub struct Upstream {
     pub tls: Option<tls::UpstreamTls>,
     /// What tells upstream whose connection each one is, before TLS; `None`: nothing does.
     pub proxy_protocol: Option<proxy_protocol::Version>,
+    /// How the proxy logs in, unless that is for its clients or for nobody.
+    pub sasl: Option<sasl::UpstreamSasl>,
 }
 
 impl Upstream {

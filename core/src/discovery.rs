@@ -2,13 +2,19 @@
 //!
 //! Needed where a client comes to a node's port before any response has told where that node is: after a restart, for
 //! example. Two requests: `ApiVersions` v0, which every broker answers, and `Metadata` for no topic at all in a version
-//! that both sides know. Where upstream wants SASL it answers neither, and the proxy learns from its clients' responses.
+//! that both sides know. In between the proxy logs in, where it does. Where upstream wants SASL of its clients, it does not answer,
+//! and the proxy learns from the responses to them.
 
 use crate::{
     address::{HostPort, NodeId},
     api::{Api, ApiKey},
     limits,
+    reload::Secret,
     rewrite::{self, Addresses, Learn, Malformed},
+    sasl::{
+        client::Exchange,
+        login::{self, Login, LoginError},
+    },
     wire::{self, LENGTH_PREFIX, Reader, Unread},
 };
 
@@ -32,13 +38,16 @@ pub enum DiscoveryError {
     /// It names no node.
     #[error("it names no node")]
     Empty,
+    /// It does not let the proxy in.
+    #[error("the proxy cannot log in: {0}")]
+    Login(#[from] LoginError),
 }
 
 /// What comes next.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Progress {
     /// Send these bytes, then read on.
-    Send(Vec<u8>),
+    Send(Secret),
     /// More bytes are needed.
     Wait,
     /// All nodes and their addresses.
@@ -48,6 +57,7 @@ pub enum Progress {
 #[derive(Debug)]
 enum Awaiting {
     Versions,
+    Login { login: Box<Login>, version: i16 },
     Metadata { version: i16 },
 }
 
@@ -56,15 +66,15 @@ enum Awaiting {
 pub struct Discovery {
     awaiting: Awaiting,
     received: Vec<u8>,
+    /// What it takes to log in, until it is used.
+    exchange: Option<Box<Exchange>>,
 }
 
 impl Discovery {
-    /// A conversation that begins with these bytes.
-    pub fn start() -> (Self, Vec<u8>) {
-        (
-            Self { awaiting: Awaiting::Versions, received: Vec::new() },
-            wire::own_request(ApiKey::API_VERSIONS, 0, 1, &[]),
-        )
+    /// A conversation that begins with these bytes, in which the proxy logs in if it is given what that takes.
+    pub fn start(exchange: Option<Box<Exchange>>) -> (Self, Vec<u8>) {
+        let first = wire::own_request(ApiKey::API_VERSIONS, 0, 1, &[]);
+        (Self { awaiting: Awaiting::Versions, received: Vec::new(), exchange }, first)
     }
 
     /// Takes in what has been received.
@@ -81,19 +91,37 @@ impl Discovery {
             return Ok(Progress::Wait);
         }
         let frame: Vec<u8> = self.received.drain(..total).collect();
-        match self.awaiting {
+        match &mut self.awaiting {
             Awaiting::Versions => {
                 let version = self.common_metadata_version(&frame)?;
-                self.awaiting = Awaiting::Metadata { version };
-                Ok(Progress::Send(wire::own_request(ApiKey::METADATA, version, 2, &no_topics(version))))
+                let Some(exchange) = self.exchange.take() else { return Ok(self.ask_for_metadata(version)) };
+                let (login, first) = Login::start(*exchange);
+                self.awaiting = Awaiting::Login { login: Box::new(login), version };
+                Ok(Progress::Send(first))
             }
-            Awaiting::Metadata { version } => self.nodes(version, &frame).map(Progress::Done),
+            Awaiting::Login { login, version } => {
+                let version = *version;
+                match login.response(&frame)? {
+                    login::Progress::Send(next) => Ok(Progress::Send(next)),
+                    login::Progress::Done { .. } => Ok(self.ask_for_metadata(version)),
+                }
+            }
+            Awaiting::Metadata { version } => {
+                let version = *version;
+                self.nodes(version, &frame).map(Progress::Done)
+            }
         }
+    }
+
+    fn ask_for_metadata(&mut self, version: i16) -> Progress {
+        self.awaiting = Awaiting::Metadata { version };
+        Progress::Send(Secret(wire::own_request(ApiKey::METADATA, version, 2, &no_topics(version)).into()))
     }
 
     fn unreadable(&self, why: &dyn core::fmt::Display) -> DiscoveryError {
         let key = match self.awaiting {
             Awaiting::Versions => ApiKey::API_VERSIONS,
+            Awaiting::Login { .. } => ApiKey::SASL_AUTHENTICATE,
             Awaiting::Metadata { .. } => ApiKey::METADATA,
         };
         DiscoveryError::Unreadable { key, why: why.to_string() }

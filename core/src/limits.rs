@@ -51,6 +51,10 @@ pub const SCRAM_ITERATIONS: u32 = 16_384;
 /// Bytes of salt of a SCRAM credential that is made here: no two users have the same.
 pub const SCRAM_SALT: usize = 24;
 
+/// Percent of a session at upstream after which the proxy logs in again with the next request: Kafka's clients do it after 85 to
+/// 95.
+pub const LOGIN_AGAIN_PERCENT: u32 = 85;
+
 /// How far apart the clocks of whoever issues tokens and of the proxy may be.
 pub const TOKEN_CLOCK_SKEW: core::time::Duration = core::time::Duration::from_secs(30);
 

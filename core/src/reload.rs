@@ -52,8 +52,10 @@ pub struct Secret(pub Bytes);
 pub enum FilePurpose {
     /// Certificates, keys and trust towards clients: new ones are for new handshakes.
     TowardsClients,
-    /// Certificates, keys, trust and passwords towards upstream: connections were made with the old ones.
+    /// Certificates, keys and trust towards upstream: connections were made with the old ones.
     TowardsUpstream,
+    /// What somebody proves with who it is, on either side: the next exchange takes the new one.
+    Sasl,
 }
 
 /// A digest of 256 bits over a configuration or a part of one, made where files are read.

@@ -7,6 +7,7 @@ use crate::{
     demo::{self, DemoError, Screen, Verdict},
     load,
     logging::{self, Format, Verbosity},
+    sasl::ClusterSasl,
     serve,
     tls::{ClusterTls, Crypto},
 };
@@ -19,8 +20,11 @@ use std::{
     process::ExitCode,
 };
 
+mod credential;
 #[cfg(test)]
 mod tests;
+
+use self::credential::CredentialArgs;
 
 const LONG_ABOUT: &str = "\
 kroxy is a proxy for the Kafka protocol. Clients connect to it as if it were a Kafka cluster, and see its addresses in \
@@ -52,6 +56,15 @@ const SERVE_AFTER: &str = "\
 The first SIGTERM or SIGINT stops it gracefully: no more connections are accepted, and what is in flight is finished \
 within each virtual cluster's drain_timeout. A second signal stops it at once (exit code 3). SIGHUP puts the file in force \
 again; with `watch: true` in it, so does every change.";
+
+const CREDENTIAL_AFTER: &str = "\
+The entry goes to standard output, on a line of its own; a file of users is a list of them:
+
+  [
+      (user: \"alice\", mechanism: \"SCRAM-SHA-512\", ...),
+  ]
+
+It has a salted hash of the password and never the password itself, and yet is a secret: who has it can guess at leisure.";
 
 /// A proxy for the Kafka protocol
 #[derive(Parser, Debug)]
@@ -89,6 +102,9 @@ enum Command {
     Ask(Ask),
     /// Show kroxy at work: embedded brokers, the proxy, a producer and a consumer group that verifies every record
     Demo(DemoArgs),
+    /// Make an entry of a file of users, for clients that authenticate themselves at the proxy
+    #[command(after_help = CREDENTIAL_AFTER)]
+    ScramCredential(CredentialArgs),
     /// Print a script that completes this command line in a shell
     Completions {
         /// The shell
@@ -165,6 +181,14 @@ pub fn main() -> ExitCode {
         Command::Check { files } => printed(|out| check(files, out, &mut io::stderr())).into(),
         Command::Ask(what) => printed(|out| ask(what, out)).into(),
         Command::Demo(args) => demo(args.options()),
+        Command::ScramCredential(args) => printed(|out| match args.entry() {
+            Ok(entry) => out.write_all(entry.as_bytes()).map(|()| Exit::Clean),
+            Err(why) => {
+                complain(&why);
+                Ok(Exit::NotDone)
+            }
+        })
+        .into(),
         Command::Completions { shell } => printed(|out| {
             let mut script = Vec::new(); // clap_complete panics where it cannot write
             clap_complete::generate(*shell, &mut Cli::command(), "kroxy", &mut script);
@@ -188,9 +212,11 @@ impl Cli {
     const fn usual(&self) -> Verbosity {
         match self.command {
             Command::Demo(_) => Verbosity::Quiet,
-            Command::Serve { .. } | Command::Check { .. } | Command::Ask(_) | Command::Completions { .. } => {
-                Verbosity::Normal
-            }
+            Command::Serve { .. }
+            | Command::Check { .. }
+            | Command::Ask(_)
+            | Command::ScramCredential(_)
+            | Command::Completions { .. } => Verbosity::Normal,
         }
     }
 }
@@ -243,7 +269,10 @@ fn check_certificates(loaded: &Loaded, out: &mut dyn Write, errors: &mut dyn Wri
     let mut all_good = true;
     for name in loaded.config().virtual_clusters().iter().map(|cluster| &cluster.name) {
         let Some((values, material)) = loaded.cluster(name) else { continue };
-        match ClusterTls::new(values, material, &crypto) {
+        let tried = ClusterTls::new(values, material, &crypto).map_err(|e| e.to_string());
+        let tried =
+            tried.and_then(|tls| ClusterSasl::new(values, material, &crypto).map(|_| tls).map_err(|e| e.to_string()));
+        match tried {
             Ok(tls) => {
                 for own in tls.own {
                     writeln!(out, "{name}, {}: {}", own.field, own.at(crypto.now()))?;

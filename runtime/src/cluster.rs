@@ -8,6 +8,7 @@ use crate::{
     log_quota::Quota,
     metrics::ClusterMetrics,
     net::Net,
+    sasl::ClusterSasl,
     tls::{Connector, Leg, Stream},
 };
 use kroxy_core::{
@@ -18,6 +19,7 @@ use kroxy_core::{
     health::{Health, Reach},
     proxy_protocol::{self, Header},
     relay::{Client, Exchange},
+    sasl::Mechanism,
     time::Instant,
     topology::{Resolution, Topology},
 };
@@ -58,6 +60,8 @@ pub(crate) struct ClusterShared {
     upstream_tls: Option<Arc<Connector>>,
     /// What stands in front of each connection to upstream.
     upstream_proxy_protocol: Option<proxy_protocol::Version>,
+    /// What is in force: a reload changes it while connections stay.
+    sasl: Mutex<Arc<ClusterSasl>>,
     logged: Mutex<Quota>,
     topology: Mutex<Topology>,
     health: Mutex<Health>,
@@ -87,6 +91,7 @@ impl ClusterShared {
         metrics: Arc<ClusterMetrics>,
         accepting: Arc<Accepting>,
         upstream_tls: Option<Arc<Connector>>,
+        sasl: ClusterSasl,
     ) -> Self {
         Self {
             name: config.name.clone(),
@@ -94,6 +99,7 @@ impl ClusterShared {
             accepting,
             upstream_tls,
             upstream_proxy_protocol: config.upstream.proxy_protocol,
+            sasl: Mutex::new(Arc::new(sasl)),
             logged: Mutex::default(),
             topology: Mutex::new(Topology::new(config.upstream.bootstrap_servers.to_vec())),
             health: Mutex::default(),
@@ -197,6 +203,16 @@ impl ClusterShared {
         self.upstream_tls.is_some()
     }
 
+    /// What exchanges are begun with now.
+    pub(crate) fn sasl(&self) -> Arc<ClusterSasl> {
+        lock(&self.sasl).clone()
+    }
+
+    /// Begins exchanges from now on as the cluster does that these books were made for.
+    pub(crate) fn take_sasl_of(&self, fresh: &Self) {
+        *lock(&self.sasl) = fresh.sasl();
+    }
+
     /// Whether one more line may be logged that a stranger caused. How many were not before it is logged first.
     pub(crate) fn may_log(&self) -> bool {
         let allowed = lock(&self.logged).take();
@@ -212,6 +228,16 @@ impl ClusterShared {
         if self.may_log() {
             let (cluster, id) = (&self.name, client.and_then(|client| client.id.as_deref()).unwrap_or_default());
             info!(%cluster, client.id = id, %peer, "upstream refused the client's authentication");
+        }
+    }
+
+    /// The proxy has not let a client in, and says why to the log alone.
+    pub(crate) fn denied(&self, peer: SocketAddr, mechanism: Option<Mechanism>, name: Option<&str>, why: &str) {
+        self.metrics.authentication(mechanism, false);
+        if self.may_log() {
+            let (cluster, mechanism) = (&self.name, mechanism.map_or("none", Mechanism::name));
+            let user = name.unwrap_or_default();
+            info!(%cluster, %peer, mechanism, user, "authentication refused: {why}");
         }
     }
 

@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod net;
 pub mod proxy;
 mod resolve;
+mod sasl;
 pub mod serve;
 mod sni;
 mod status;

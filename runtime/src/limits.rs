@@ -71,6 +71,28 @@ pub(crate) const EXPIRY_WARNING: Duration = Duration::from_secs(14 * 24 * 60 * 6
 /// How often certificates are looked at for that.
 pub(crate) const EXPIRY_LOOK: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How long an issuer of tokens may take for its keys or a token, the connection included: it is behind a client that waits.
+pub(crate) const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes of what is fetched: a set of keys has some KiB.
+pub(crate) const FETCHED_MAX: usize = 1 << 20;
+
+/// How long an issuer is left alone after it was asked, while there is something to go on with: whoever sends tokens with
+/// invented keys does not have us ask for each.
+pub(crate) const FETCH_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long it is left alone after it failed, while there is nothing: clients that come at the same time wait for one answer.
+pub(crate) const FETCH_PAUSE_WITHOUT: Duration = Duration::from_secs(1);
+
+/// How long a token holds whose endpoint does not say.
+pub(crate) const TOKEN_LIFE: Duration = Duration::from_secs(60);
+
+/// How long a token is kept at most, whatever its endpoint says: a day, so that sums with a clock stay small.
+pub(crate) const TOKEN_LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Percent of a token's life after which a new one is fetched: an endpoint may then be away for as long as the rest.
+pub(crate) const TOKEN_RENEW_PERCENT: u32 = 80;
+
 /// Connections to the admin API at the same time: consoles, scrapes and scripts, each with two or three.
 pub(crate) const ADMIN_CONNECTIONS: usize = 256;
 

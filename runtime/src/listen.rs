@@ -11,10 +11,10 @@ use crate::{
 };
 use kroxy_core::{
     admission::Limit,
-    config::VirtualCluster,
+    config::{VirtualCluster, sasl::ClientSasl},
     gateway::{Place, Route, Sni},
     proxy_protocol::ProxyProtocol,
-    relay::{Cause, Spec},
+    relay::{Admission, Cause, Spec},
 };
 use std::{io, net::SocketAddr, sync::Arc};
 use tokio::{sync::watch, task::JoinSet};
@@ -155,6 +155,9 @@ pub(crate) fn wanted(config: &VirtualCluster, tls: &ClusterTls) -> Vec<Wanted> {
             resolve_timeout: config.upstream.connect_timeout * RESOLVE_ATTEMPTS,
             connect_timeout: config.upstream.connect_timeout,
             idle_timeout: config.idle_timeout,
+            admission: config.sasl.as_ref().map(admission),
+            logs_in: config.upstream.sasl.is_some(),
+            login_timeout: config.upstream.connect_timeout,
         };
         let settings = Settings { spec: Arc::new(spec), tls: tls.clients(&gateway.name) };
         all.extend(gateway.places().into_iter().map(|Place { address, route, names, proxy_protocol }| {
@@ -164,6 +167,10 @@ pub(crate) fn wanted(config: &VirtualCluster, tls: &ClusterTls) -> Vec<Wanted> {
         }));
     }
     all
+}
+
+fn admission(sasl: &ClientSasl) -> Admission {
+    Admission { mechanisms: sasl.mechanisms.to_vec(), session_max: sasl.session_max, failure_delay: sasl.failure_delay }
 }
 
 /// Binds all of these ports, or none of them.

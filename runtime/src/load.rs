@@ -1,6 +1,6 @@
 //! A configuration as the proxy's machine wants it: the values, what the files that they name hold, and digests over both.
 
-use crate::{limits, tls};
+use crate::{limits, sasl, tls};
 use bytes::Bytes;
 use kroxy_core::{
     config::{Config, VirtualCluster},
@@ -28,7 +28,7 @@ pub fn loaded_by(config: Config, read: impl Fn(&Path) -> Result<Bytes, String>) 
 }
 
 fn material(cluster: &VirtualCluster, read: impl Fn(&Path) -> Result<Bytes, String>) -> Material {
-    let files = contents(tls::of_cluster(cluster), read);
+    let files = contents(files_of(cluster).collect(), read);
     let digests: Vec<_> = files.iter().map(|(field, file)| (field, digest_of(file))).collect();
     Material { digest: digest(&(cluster, digests)), files }
 }
@@ -59,10 +59,15 @@ pub(crate) fn read(path: &Path) -> Result<Bytes, String> {
     Ok(bytes.into())
 }
 
+/// The files that a virtual cluster names.
+fn files_of(cluster: &VirtualCluster) -> impl Iterator<Item = tls::Needed> {
+    tls::of_cluster(cluster).into_iter().chain(sasl::of_cluster(cluster))
+}
+
 /// The files that a configuration names.
 pub(crate) fn files(config: &Config) -> BTreeSet<PathBuf> {
     let clusters = config.virtual_clusters().iter();
-    clusters.flat_map(tls::of_cluster).map(|needed| needed.path.into()).collect()
+    clusters.flat_map(files_of).map(|needed| needed.path.into()).collect()
 }
 
 /// SHA-256 over the values as they print themselves, which names every field.

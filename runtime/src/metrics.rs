@@ -14,6 +14,7 @@ use kroxy_core::{
     latency::{BUCKETS, Counts},
     proxy,
     relay::{AnsweredBy, Exchange},
+    sasl::Mechanism,
     status::{CertificateStatus, ClusterState, Latency, ProxyState, Status},
     time::Instant,
 };
@@ -46,6 +47,10 @@ const CLUSTER_STATES: [ClusterState; 5] = [
 const PROXY_STATES: [ProxyState; 5] =
     [ProxyState::New, ProxyState::Starting, ProxyState::Started, ProxyState::Stopping, ProxyState::Stopped];
 
+const fn outcome(accepted: bool) -> &'static str {
+    if accepted { "accepted" } else { "refused" }
+}
+
 fn histogram(name: &str, help: &str, buckets: Vec<f64>) -> HistogramOpts {
     HistogramOpts::new(name, help).buckets(buckets)
 }
@@ -75,6 +80,8 @@ pub struct Metrics {
     sni_refused: IntCounterVec,
     unanswered: IntCounterVec,
     not_authenticated: IntCounterVec,
+    authentications: IntCounterVec,
+    logins: IntCounterVec,
     proxy_state: IntGaugeVec,
     startup_duration: Gauge,
     cluster_state: IntGaugeVec,
@@ -216,6 +223,16 @@ impl Metrics {
             request_bytes: counter("kroxy_request_bytes_total", "Bytes of requests that are over, by API.", API),
             response_bytes: counter("kroxy_response_bytes_total", "Bytes of responses, by API.", API),
             not_authenticated: counter("kroxy_sasl_refused_total", "SASL exchanges that upstream refused.", CLUSTER),
+            authentications: counter(
+                "kroxy_sasl_authentications_total",
+                "Clients that authenticated themselves at the proxy, or tried to, by mechanism and outcome: accepted or refused.",
+                &["virtual_cluster", "mechanism", "outcome"],
+            ),
+            logins: counter(
+                "kroxy_sasl_logins_total",
+                "Logins of the proxy to upstream, by outcome: accepted or refused.",
+                &["virtual_cluster", "outcome"],
+            ),
             unanswered: counter(
                 "kroxy_requests_unanswered_total",
                 "Requests in flight on connections that ended, the client's own doing included.",
@@ -449,6 +466,17 @@ impl ClusterMetrics {
         self.all.limits_reached.with_label_values(&[self.name.as_str(), limit.label()]).inc();
     }
 
+    /// A client was let in, or was not; `None`: with a mechanism that is not there.
+    pub(crate) fn authentication(&self, mechanism: Option<Mechanism>, accepted: bool) {
+        let mechanism = mechanism.map_or("none", Mechanism::name);
+        self.all.authentications.with_label_values(&[&self.name, mechanism, outcome(accepted)]).inc();
+    }
+
+    /// Upstream has let the proxy in, or has not.
+    pub(crate) fn login(&self, accepted: bool) {
+        self.all.logins.with_label_values(&[&self.name, outcome(accepted)]).inc();
+    }
+
     /// A TLS handshake failed.
     pub(crate) fn handshake_failed(&self, leg: tls::Leg, failure: &tls::Failure) {
         self.all.handshake_failures.with_label_values(&[&self.name, leg.label(), failure.label()]).inc();
@@ -519,6 +547,8 @@ mod tests {
         );
         let (why, connections) = (DrainReason::Operator, 2);
         let drained = cluster::Drained { why, lasted, connections, cut_connections: 1, cut_in_flight: 1 };
+        cluster.authentication(None, false);
+        cluster.login(true);
         metrics.drained("orders", &drained);
         metrics.reloaded(&proxy::Reloaded {
             trigger: proxy::Trigger::Api,

@@ -58,7 +58,12 @@ async fn ask<N: Net>(net: &N, cluster: &ClusterShared) {
 
 async fn ask_one<N: Net>(net: &N, cluster: &ClusterShared, server: &HostPort) -> io::Result<Vec<(NodeId, HostPort)>> {
     let mut stream = cluster.connect(net, server, Header::Local).await?;
-    let (mut discovery, first) = Discovery::start();
+    let sasl = cluster.sasl();
+    let exchange = match sasl.logs_in() {
+        Some(_) => Some(sasl.secrets(net).await.map_err(io::Error::other)?),
+        None => None,
+    };
+    let (mut discovery, first) = Discovery::start(exchange);
     stream.write_all(&first).await?;
     stream.flush().await?; // TLS may keep some
     let mut buf = vec![0; 4096];
@@ -69,7 +74,7 @@ async fn ask_one<N: Net>(net: &N, cluster: &ClusterShared, server: &HostPort) ->
         }
         match discovery.receive(&buf[..n]).map_err(io::Error::other)? {
             Progress::Send(request) => {
-                stream.write_all(&request).await?;
+                stream.write_all(&request.0).await?;
                 stream.flush().await?;
             }
             Progress::Wait => {}

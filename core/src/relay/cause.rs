@@ -24,6 +24,18 @@ pub enum Cause {
     /// The client did or sent what no Kafka client does.
     #[error("the client misbehaved: {0}")]
     ClientMisbehaved(#[from] ClientMisbehaved),
+    /// The proxy does not let the client in. The log has a line of its own for it.
+    #[error("the client's authentication failed: {0}")]
+    AuthenticationFailed(String),
+    /// Nobody can tell at present who the client is.
+    #[error("clients cannot be authenticated: {0}")]
+    CannotAuthenticate(String),
+    /// The client asked something after its session had ended (KIP-368).
+    #[error("the client's session has ended, and it has not authenticated itself again")]
+    SessionExpired,
+    /// Upstream does not let the proxy in.
+    #[error("the proxy cannot log in to upstream: {0}")]
+    LoginFailed(String),
     /// Upstream closed its connection.
     #[error("upstream closed the connection")]
     UpstreamClosed,
@@ -60,6 +72,10 @@ impl Cause {
             Self::HandshakeFailed(_) => "tls_handshake_failed",
             Self::ClientBroke(_) => "client_broke",
             Self::ClientMisbehaved(_) => "client_misbehaved",
+            Self::AuthenticationFailed(_) => "authentication_failed",
+            Self::CannotAuthenticate(_) => "authentication_unavailable",
+            Self::SessionExpired => "session_expired",
+            Self::LoginFailed(_) => "upstream_login_failed",
             Self::UpstreamClosed => "upstream_closed",
             Self::UpstreamBroke(_) => "upstream_broke",
             Self::UpstreamUnreachable(_) => "upstream_unreachable",
@@ -84,6 +100,10 @@ impl Cause {
             | Self::ClientLeft
             | Self::ClientBroke(_)
             | Self::ClientMisbehaved(_)
+            | Self::AuthenticationFailed(_)
+            | Self::CannotAuthenticate(_)
+            | Self::SessionExpired
+            | Self::LoginFailed(_)
             | Self::UpstreamClosed
             | Self::UpstreamBroke(_)
             | Self::UpstreamUnreachable(_)
@@ -98,12 +118,16 @@ impl Cause {
             Self::NotIntroduced(_)
             | Self::HandshakeFailed(_)
             | Self::ClientMisbehaved(_)
+            | Self::CannotAuthenticate(_)
+            | Self::LoginFailed(_)
             | Self::UpstreamUnreachable(_)
             | Self::UpstreamMisbehaved(_)
             | Self::LimitReached(_) => true,
             Self::ClientClosed
             | Self::ClientLeft
             | Self::ClientBroke(_)
+            | Self::AuthenticationFailed(_)
+            | Self::SessionExpired
             | Self::UpstreamClosed
             | Self::UpstreamBroke(_)
             | Self::Drained
@@ -141,6 +165,9 @@ pub enum ClientMisbehaved {
         /// The version that the client used.
         version: i16,
     },
+    /// Something that only a client may ask who has been let in.
+    #[error("{0} before it has authenticated itself")]
+    NotAuthenticated(ApiKey),
     /// A request that cannot be read.
     #[error("{key} version {version} cannot be read: {why}")]
     Unreadable {

@@ -7,7 +7,6 @@ use super::{
     Action, ClientMisbehaved, Plan, Relay, State, Step,
     cause::Cause,
     ledger::{Asked, Parked},
-    link::Link,
     requests::{Requests, unread},
 };
 use crate::{
@@ -75,18 +74,20 @@ impl Relay {
     /// With nothing in flight that is to be waited for, and the client at the start of a frame, a draining connection gets its
     /// FIN. Says whether that happened now.
     pub(super) fn finish_if_quiet(&mut self, now: Instant, plan: &mut Plan) -> bool {
-        let may_finish = matches!(self.state, State::Draining) && !self.requests.is_inside_frame();
+        let may_finish = matches!(self.state, State::Draining)
+            && !self.requests.is_inside_frame()
+            && !self.requests.is_at_the_gate();
         if !may_finish || !self.ledger.leave_behind_polls(|asked| may_be_left(asked.key)) {
             return false;
         }
         self.state = State::Finishing { deadline: now + limits::LINGER };
         if self.link.is_connecting() {
-            self.link = Link::Unneeded; // all who wanted it were turned away
+            self.link.give_up(); // all who wanted it were turned away
         }
         self.requests = match self.requests {
             Requests::Stuck { left: left @ 1.. } => Requests::Discarding { left },
             // It is about to authenticate itself with frames that have no head: none of them is a record.
-            Requests::Token { .. } => Requests::Discarding { left: u64::MAX },
+            Requests::Token { .. } | Requests::OwnToken => Requests::Discarding { left: u64::MAX },
             Requests::Head
             | Requests::Stuck { left: 0 }
             | Requests::Streaming { .. }
@@ -94,7 +95,9 @@ impl Relay {
             | Requests::Discarding { .. }
             | Requests::TurningAway { .. }
             | Requests::AwaitingHandshake { .. }
-            | Requests::StreamingToken { .. } => Requests::Head,
+            | Requests::StreamingToken { .. }
+            | Requests::Examining(_)
+            | Requests::Refusing(_) => Requests::Head,
         };
         plan.actions.push(Action::Finish);
         true

@@ -7,10 +7,10 @@
 //!      └───────────────────────────────────┴───────────────┘ all who wanted it were turned away
 //! ```
 //!
-//! It knows nothing of a drain: what waits for it goes the way that it would go on a connection that is up.
+//! Up, the proxy may have to log in first (`login`). It knows nothing of a drain: what waits for it goes the way that it would go on a connection that is up.
 
-use super::{Action, Cause, Plan, Relay, State};
-use crate::{address::HostPort, time::Instant};
+use super::{Action, Cause, Plan, Relay, State, login::Standing};
+use crate::{address::HostPort, api::ApiKey, time::Instant};
 
 /// How far the way to upstream is.
 #[derive(Debug)]
@@ -22,15 +22,26 @@ pub(super) enum Link {
     /// A request is waiting; the candidates are tried in turn.
     Dialing { candidates: std::vec::IntoIter<HostPort>, trying: HostPort, deadline: Instant, failures: String },
     /// Connected.
-    Up,
+    Up(Standing),
 }
 
 impl Link {
     /// Whether a request waits for it.
     pub(super) const fn is_connecting(&self) -> bool {
         match self {
-            Self::Resolving { .. } | Self::Dialing { .. } => true,
-            Self::Unneeded | Self::Up => false,
+            Self::Resolving { .. }
+            | Self::Dialing { .. }
+            | Self::Up(Standing::AskingForSecrets { .. } | Standing::LoggingIn { .. }) => true,
+            Self::Unneeded
+            | Self::Up(Standing::Needless | Standing::Fresh | Standing::Greeted | Standing::LoggedIn { .. }) => false,
+        }
+    }
+
+    /// Nobody waits for it any more: what has begun and is not connected ends.
+    pub(super) fn give_up(&mut self) {
+        match self {
+            Self::Resolving { .. } | Self::Dialing { .. } => *self = Self::Unneeded,
+            Self::Unneeded | Self::Up(_) => {}
         }
     }
 
@@ -38,18 +49,19 @@ impl Link {
     pub(super) const fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Resolving { deadline } | Self::Dialing { deadline, .. } => Some(*deadline),
-            Self::Unneeded | Self::Up => None,
+            Self::Unneeded => None,
+            Self::Up(standing) => standing.deadline(),
         }
     }
 }
 
 impl Relay {
     /// Whether requests can go upstream now; the first one that wants to starts the connection.
-    pub(super) fn upstream_is_open(&mut self, now: Instant, plan: &mut Plan) -> bool {
+    pub(super) fn upstream_is_open(&mut self, key: ApiKey, now: Instant, plan: &mut Plan) -> bool {
         match (&self.state, &self.link) {
             (State::Flushing | State::Leaving { .. } | State::Closed { .. }, _) => false,
             (State::Silent { .. } | State::Open | State::Draining | State::Finishing { .. }, link) => match link {
-                Link::Up => true,
+                Link::Up(_) => self.has_standing(key, now, plan),
                 Link::Resolving { .. } | Link::Dialing { .. } => false,
                 Link::Unneeded => {
                     plan.actions.push(Action::Resolve);
@@ -67,7 +79,7 @@ impl Relay {
         match &self.link {
             Link::Resolving { .. } => self.dial(candidates.into_iter(), String::new(), now, plan),
             // An answer that comes after its deadline, or twice.
-            Link::Unneeded | Link::Dialing { .. } | Link::Up => Ok(()),
+            Link::Unneeded | Link::Dialing { .. } | Link::Up(_) => Ok(()),
         }
     }
 
@@ -92,10 +104,10 @@ impl Relay {
         match &self.link {
             Link::Dialing { trying, .. } => {
                 plan.attempts.push((trying.clone(), Ok(())));
-                self.link = Link::Up;
+                self.link = Link::Up(Standing::new(self.spec.logs_in));
             }
             // The driver has one attempt under way and gives it up when told to connect elsewhere.
-            Link::Unneeded | Link::Resolving { .. } | Link::Up => {}
+            Link::Unneeded | Link::Resolving { .. } | Link::Up(_) => {}
         }
     }
 
@@ -109,7 +121,7 @@ impl Relay {
                 self.dial(candidates, failures, now, plan)
             }
             // Late news of an attempt that was given up.
-            Link::Unneeded | Link::Resolving { .. } | Link::Up => Ok(()),
+            Link::Unneeded | Link::Resolving { .. } | Link::Up(_) => Ok(()),
         }
     }
 
@@ -122,7 +134,8 @@ impl Relay {
             Link::Dialing { deadline, .. } if *deadline <= now => {
                 self.connect_failed(&format!("no answer within {:?}", self.spec.connect_timeout), now, plan)
             }
-            Link::Unneeded | Link::Resolving { .. } | Link::Dialing { .. } | Link::Up => Ok(()),
+            Link::Up(_) => self.login_is_late(now, plan),
+            Link::Unneeded | Link::Resolving { .. } | Link::Dialing { .. } => Ok(()),
         }
     }
 }

@@ -18,10 +18,12 @@
 //!
 //! What it is not: it opens no socket, knows no TLS, and decides nothing about other connections.
 
+mod admission;
 mod cause;
 mod draining;
 mod ledger;
 mod link;
+mod login;
 mod plan;
 mod requests;
 mod responses;
@@ -29,12 +31,13 @@ mod responses;
 mod tests;
 
 pub use self::{
+    admission::Admission,
     cause::{Cause, ClientMisbehaved, UpstreamMisbehaved},
     ledger::Asked,
     plan::{Action, AnsweredBy, Exchange, Plan, Segment},
 };
 
-use self::{ledger::Ledger, link::Link, requests::Requests, responses::Responses};
+use self::{admission::Gate, ledger::Ledger, link::Link, requests::Requests, responses::Responses};
 use crate::{
     address::HostPort,
     gateway::Gateway,
@@ -79,10 +82,16 @@ pub struct Spec {
     pub connect_timeout: Duration,
     /// How long nobody may say anything while nothing is in flight; `None`: upstream decides.
     pub idle_timeout: Option<Duration>,
+    /// How clients prove who they are; `None`: upstream asks them.
+    pub admission: Option<Admission>,
+    /// Whether the proxy itself logs in to upstream.
+    pub logs_in: bool,
+    /// How long that may take.
+    pub login_timeout: Duration,
 }
 
 /// Something that happened other than bytes.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub enum Event {
     /// The answer to [`Action::Resolve`]: where to connect, in this order. Empty when nothing is known.
     Resolved(Vec<HostPort>),
@@ -90,6 +99,10 @@ pub enum Event {
     Connected,
     /// It is not, and why.
     ConnectFailed(String),
+    /// The answer to [`Action::Examine`], or why there is none.
+    Examiner(Result<Box<sasl::server::Exchange>, String>),
+    /// The answer to [`Action::LogIn`], or why there is none.
+    Secrets(Result<Box<sasl::client::Exchange>, String>),
     /// The peer will send no more. Said after everything it sent was shown and was not blocked.
     Eof {
         /// Whose connection.
@@ -147,6 +160,7 @@ pub struct Relay {
     spec: Arc<Spec>,
     state: State,
     link: Link,
+    gate: Gate,
     requests: Requests,
     responses: Responses,
     ledger: Ledger,
@@ -154,12 +168,14 @@ pub struct Relay {
     /// The SASL exchange that the client is in, or has been in last.
     sasl: Option<Box<sasl::Exchange>>,
     last_active: Instant,
+    born: Instant,
 }
 
 impl Relay {
     /// A connection that a client has just opened.
     pub fn new(spec: Arc<Spec>, now: Instant) -> Self {
         Self {
+            gate: Gate::new(spec.admission.as_ref(), spec.logs_in),
             spec,
             state: State::Silent { since: now },
             link: Link::Unneeded,
@@ -169,6 +185,7 @@ impl Relay {
             client: None,
             sasl: None,
             last_active: now,
+            born: now,
         }
     }
 
@@ -205,6 +222,8 @@ impl Relay {
                 Ok(())
             }
             Event::ConnectFailed(why) => self.connect_failed(&why, now, plan),
+            Event::Examiner(brought) => self.examiner(brought, now, plan),
+            Event::Secrets(brought) => self.secrets(brought, plan),
             Event::Eof { leg, left } => self.eof(leg, left, now),
             Event::Broke(..) if matches!(self.state, State::Finishing { .. } | State::Flushing) => Err(Cause::Drained),
             Event::Broke(Leg::Client, _) if matches!(self.state, State::Leaving { .. }) => Err(Cause::ClientLeft),
@@ -223,11 +242,13 @@ impl Relay {
     /// When [`Event::Tick`] is due at the latest; an early or late one is harmless.
     pub fn deadline(&self) -> Option<Instant> {
         let idle = self.idle_deadline();
+        let gate = earliest(self.requests.deadline(), self.gate_deadline());
         match &self.state {
-            State::Silent { since } => Some(*since + self.spec.first_request_timeout),
-            State::Open => earliest(self.link.deadline(), idle),
+            State::Silent { since } => earliest(Some(*since + self.spec.first_request_timeout), gate),
+            State::Open => earliest(earliest(self.link.deadline(), idle), gate),
             // The cluster's drain has a deadline for all of them.
-            State::Draining | State::Flushing => self.link.deadline(),
+            State::Draining => earliest(self.link.deadline(), gate),
+            State::Flushing => self.link.deadline(),
             State::Finishing { deadline } => earliest(Some(*deadline), self.link.deadline()),
             State::Leaving { deadline } => earliest(Some(*deadline), idle),
             State::Closed { .. } => None,
@@ -256,6 +277,11 @@ impl Relay {
         cause
     }
 
+    /// When a client has to be let in at the latest.
+    fn gate_deadline(&self) -> Option<Instant> {
+        self.gate.is_shut().then(|| self.born + self.spec.first_request_timeout)
+    }
+
     fn idle_deadline(&self) -> Option<Instant> {
         let is_idle = self.in_flight() == 0 && !self.link.is_connecting();
         self.spec.idle_timeout.filter(|_| is_idle).map(|timeout| self.last_active + timeout)
@@ -280,8 +306,14 @@ impl Relay {
     }
 
     fn tick(&mut self, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
+        self.refusal_is_due(now, plan)?;
         self.link_is_late(now, plan)?;
         match &self.state {
+            State::Silent { .. } | State::Open | State::Draining
+                if self.gate_deadline().is_some_and(|at| at <= now) =>
+            {
+                Err(Cause::FirstRequestTimedOut(self.spec.first_request_timeout))
+            }
             State::Silent { since } if *since + self.spec.first_request_timeout <= now => {
                 Err(Cause::FirstRequestTimedOut(self.spec.first_request_timeout))
             }

@@ -3,6 +3,8 @@
 use super::{Asked, Leg};
 use crate::{
     address::{HostPort, NodeId},
+    reload::Secret,
+    sasl::Mechanism,
     time::Instant,
 };
 use bytes::Bytes;
@@ -28,6 +30,30 @@ pub enum Action {
     Introduced,
     /// Upstream did not let the client in.
     NotAuthenticated,
+    /// Bring what it takes to judge a client's tokens, of which this is the first, and say it with [`super::Event::Examiner`].
+    Examine {
+        /// What the client and the proxy have agreed on.
+        mechanism: Mechanism,
+        /// The token.
+        token: Secret,
+    },
+    /// The proxy has let the client in.
+    LetIn(Mechanism),
+    /// The proxy does not let the client in.
+    Denied {
+        /// How it tried; `None`: in a way that is not allowed here.
+        mechanism: Option<Mechanism>,
+        /// Who it says it is, fit for a log line.
+        name: Option<Box<str>>,
+        /// What is wrong. Not for the client.
+        why: String,
+    },
+    /// Bring what it takes to log in to upstream, and say it with [`super::Event::Secrets`].
+    LogIn,
+    /// Upstream has let the proxy in.
+    LoggedIn,
+    /// It has not.
+    NotLoggedIn,
     /// Send FIN to the client behind everything decided so far, and go on reading both legs: what crossed the FIN is
     /// settled like anything else, until the relay ends.
     Finish,

@@ -2,6 +2,7 @@
 
 use super::{
     Action, AnsweredBy, Client, ClientMisbehaved, Exchange, Leg, Plan, Relay, State, Step,
+    admission::{Held, Token},
     cause::Cause,
     draining::parked,
     ledger::{Asked, Owed, Parked},
@@ -43,6 +44,12 @@ pub(super) enum Requests {
     Token { tokens: Tokens },
     /// Inside a raw SASL token.
     StreamingToken { left: u64, then: Tokens },
+    /// Raw SASL tokens for the proxy itself, at the start of one.
+    OwnToken,
+    /// A token is here, and what it takes to judge it is not.
+    Examining(Token),
+    /// A client is not let in, and will be told.
+    Refusing(Box<Held>),
 }
 
 /// How many raw tokens a client sends with its SASL mechanism.
@@ -66,7 +73,30 @@ impl Tokens {
 impl Requests {
     /// Whether a request is in flight that the ledger does not know.
     pub(super) const fn holds_one_in_flight(&self) -> bool {
-        matches!(self, Self::StreamingUnanswered { .. } | Self::TurningAway { .. })
+        matches!(self, Self::StreamingUnanswered { .. } | Self::TurningAway { .. }) || self.is_at_the_gate()
+    }
+
+    /// Whether a client waits to be let in or refused.
+    pub(super) const fn is_at_the_gate(&self) -> bool {
+        matches!(self, Self::Examining(_) | Self::Refusing(_))
+    }
+
+    /// When [`Relay::refusal_is_due`] has something to say.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Refusing(held) => Some(held.until),
+            Self::Head
+            | Self::Streaming { .. }
+            | Self::StreamingUnanswered { .. }
+            | Self::Discarding { .. }
+            | Self::TurningAway { .. }
+            | Self::Stuck { .. }
+            | Self::AwaitingHandshake { .. }
+            | Self::Token { .. }
+            | Self::StreamingToken { .. }
+            | Self::OwnToken
+            | Self::Examining(_) => None,
+        }
     }
 
     pub(super) const fn is_inside_frame(&self) -> bool {
@@ -76,7 +106,13 @@ impl Requests {
             | Self::Discarding { .. }
             | Self::TurningAway { .. }
             | Self::StreamingToken { .. } => true,
-            Self::Head | Self::Stuck { .. } | Self::AwaitingHandshake { .. } | Self::Token { .. } => false,
+            Self::Head
+            | Self::Stuck { .. }
+            | Self::AwaitingHandshake { .. }
+            | Self::Token { .. }
+            | Self::OwnToken
+            | Self::Examining(_)
+            | Self::Refusing(_) => false,
         }
     }
 
@@ -142,7 +178,11 @@ impl Relay {
                 Ok(Step::Again)
             }
             Requests::TurningAway { .. } => self.turn_away_further(rest, now, plan),
-            Requests::Stuck { .. } | Requests::AwaitingHandshake { .. } => Ok(Step::Blocked),
+            Requests::Stuck { .. }
+            | Requests::AwaitingHandshake { .. }
+            | Requests::Examining(_)
+            | Requests::Refusing(_) => Ok(Step::Blocked),
+            Requests::OwnToken => self.own_token(rest, now, plan),
             Requests::Token { tokens } => self.token_head(tokens, rest),
             Requests::StreamingToken { left, then } => {
                 let n = part(left, rest);
@@ -178,6 +218,9 @@ impl Relay {
         }
         if !self.ledger.has_room() {
             return Ok(Step::Blocked);
+        }
+        if let Some(step) = self.at_the_gate(api, asked, frame, now, plan)? {
+            return Ok(step);
         }
         if !api.supports(head.version) {
             // A client ahead of us is told our range (KIP-511). Any other API it can only use against our offer.
@@ -223,7 +266,7 @@ impl Relay {
 
     /// A `Produce` request with `acks=0`, which streams and is owed nothing.
     pub(super) fn relay_unanswered(&mut self, asked: Asked, now: Instant, plan: &mut Plan) -> Step {
-        if !self.upstream_is_open(now, plan) {
+        if !self.upstream_is_open(asked.key, now, plan) {
             return Step::Blocked;
         }
         self.ledger.note_unanswered();
@@ -243,7 +286,7 @@ impl Relay {
         let total = asked.request_bytes;
         match parked(api, asked.version, frame, total as usize) {
             Ok(parked) => {
-                if !self.upstream_is_open(now, plan) {
+                if !self.upstream_is_open(asked.key, now, plan) {
                     return Ok(Step::Blocked);
                 }
                 self.ledger.push(Owed::Response(asked, parked));
@@ -294,8 +337,11 @@ impl Relay {
             }
             _ => {}
         }
-        if !self.upstream_is_open(now, plan) {
+        if !self.upstream_is_open(asked.key, now, plan) {
             return Ok(Step::Blocked);
+        }
+        if asked.key == ApiKey::API_VERSIONS {
+            self.gate.greet();
         }
         if asked.key == ApiKey::SASL_AUTHENTICATE
             && let Some(exchange) = &mut self.sasl

@@ -57,6 +57,9 @@ impl Learn for Noting<'_> {
 
 impl Relay {
     pub(super) fn feed_responses(&mut self, input: &[u8], now: Instant, plan: &mut Plan) -> Result<(), Cause> {
+        if self.is_logging_in() {
+            return take_in(input, plan, |rest, plan| self.login_response(rest, now, plan));
+        }
         let is_finishing = matches!(self.state, State::Finishing { .. } | State::Flushing);
         if is_finishing && self.ledger.front_late().is_none() {
             plan.skip(input.len()); // the client is told nothing behind its FIN

@@ -3,6 +3,7 @@
 //! Every struct is taken apart by name: a field that is new breaks the build here until somebody has decided what a
 //! change of it needs.
 
+mod sasl;
 mod tls;
 
 use core::fmt::{self, Write as _};
@@ -98,8 +99,9 @@ pub(super) fn cluster(
 fn compare_values(found: &mut Differences, old: &VirtualCluster, new: &VirtualCluster) {
     let VirtualCluster {
         name,
-        upstream: Upstream { bootstrap_servers, connect_timeout, tls, proxy_protocol },
+        upstream: Upstream { bootstrap_servers, connect_timeout, tls, proxy_protocol, sasl },
         gateways,
+        sasl: client_sasl,
         drain_timeout,
         idle_timeout,
         first_request_timeout,
@@ -116,6 +118,8 @@ fn compare_values(found: &mut Differences, old: &VirtualCluster, new: &VirtualCl
     let show = |version: &Option<Version>| version.map_or("none".to_owned(), |version| version.to_string());
     // What has been said in front of a connection cannot be taken back.
     found.compare("upstream.proxy_protocol", Change::Drain, proxy_protocol, &upstream.proxy_protocol, show);
+    sasl::compare_upstream(found, sasl.as_ref(), upstream.sasl.as_ref());
+    sasl::compare_clients(found, client_sasl.as_ref(), new.sasl.as_ref());
     found.compare("drain_timeout", Change::Live, drain_timeout, &new.drain_timeout, debug);
     let show = |d: &Option<core::time::Duration>| d.map_or("none".to_owned(), |d| format!("{d:?}"));
     found.compare("idle_timeout", Change::Live, idle_timeout, &new.idle_timeout, show);
@@ -220,7 +224,7 @@ fn compare_files(found: &mut Differences, old: &Material, new: &Material) {
 
 const fn change_of(purpose: FilePurpose) -> Change {
     match purpose {
-        FilePurpose::TowardsClients => Change::Live,
+        FilePurpose::TowardsClients | FilePurpose::Sasl => Change::Live,
         FilePurpose::TowardsUpstream => Change::Drain,
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn initial(message: &[u8]) -> Option<Initial<'_>> {
 }
 
 /// The token in a client's first message, as far as one can be found.
-pub(super) fn token(message: &[u8]) -> Option<&[u8]> {
+pub fn token(message: &[u8]) -> Option<&[u8]> {
     let value = message.split(|b| *b == 1).find_map(|field| field.strip_prefix(b"auth="))?;
     let (scheme, value) = value.split_at_checked(b"Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then_some(value)

@@ -10,11 +10,13 @@ use core::fmt;
 use subtle::ConstantTimeEq;
 
 /// One exchange, with all that it takes to bring it to an end.
+#[derive(Clone)]
 pub struct Exchange {
     mechanism: Mechanism,
     state: State,
 }
 
+#[derive(Clone)]
 enum State {
     /// PLAIN or OAUTHBEARER: the one message is ready.
     Ready(Vec<u8>),

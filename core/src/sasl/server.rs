@@ -12,8 +12,10 @@ use core::{fmt, time::Duration};
 use std::sync::Arc;
 
 /// One exchange.
+#[derive(Clone)]
 pub struct Exchange(State);
 
+#[derive(Clone)]
 enum State {
     Plain(Arc<Directory>),
     /// SCRAM, with nothing heard.

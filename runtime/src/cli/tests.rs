@@ -22,9 +22,11 @@ fn parsed(words: &str) -> Result<Cli, (i32, String)> {
 fn demo_of(words: &str) -> demo::Options {
     match parsed(words).expect("right").command {
         Command::Demo(args) => args.options(),
-        Command::Serve { .. } | Command::Check { .. } | Command::Ask(_) | Command::Completions { .. } => {
-            panic!("{words} is a demo")
-        }
+        Command::Serve { .. }
+        | Command::Check { .. }
+        | Command::Ask(_)
+        | Command::ScramCredential(_)
+        | Command::Completions { .. } => panic!("{words} is a demo"),
     }
 }
 

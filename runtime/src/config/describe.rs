@@ -6,6 +6,7 @@ use kroxy_core::{
     address::HostPort,
     config::{
         Config, OnVirtualClusterFailure, Serve, VirtualCluster,
+        sasl::ClientSasl,
         tls::{ClientAuth, ClientTls, Trust, UpstreamTls},
     },
     gateway::{Gateway, GatewayKind, NodeRange, PortPerBroker, Sni},
@@ -74,8 +75,14 @@ fn describe_cluster(out: &mut String, cluster: &VirtualCluster) {
     if let Some(tls) = &cluster.upstream.tls {
         line(out, "", &upstream_tls(tls));
     }
+    if let Some(sasl) = &cluster.upstream.sasl {
+        line(out, "", &format!("logs in as {} with {}", sasl.user(), sasl.mechanism()));
+    }
     for gateway in &cluster.gateways {
         describe_gateway(out, gateway);
+    }
+    if let Some(sasl) = &cluster.sasl {
+        line(out, "  clients", &client_sasl(sasl));
     }
     let idle = cluster.idle_timeout.map_or_else(|| "none".to_owned(), |idle| Span::from(idle).to_string());
     let (first, drain) = (Span::from(cluster.first_request_timeout), Span::from(cluster.drain_timeout));
@@ -124,6 +131,14 @@ fn describe_gateway(out: &mut String, gateway: &Gateway) {
     for [listener, told, leads_to] in &rows {
         line(out, "", &format!("{listener:<first$}  {told:<second$}  {leads_to}"));
     }
+}
+
+fn client_sasl(sasl: &ClientSasl) -> String {
+    let mechanisms: Vec<_> = sasl.mechanisms.iter().map(ToString::to_string).collect();
+    let users = sasl.credentials.as_ref().map_or_else(String::new, |path| format!(", users in {path}"));
+    let tokens = sasl.oauth.as_ref().map_or_else(String::new, |oauth| format!(", tokens of {}", oauth.issuer));
+    let session = sasl.session_max.map_or_else(String::new, |max| format!(", again after {}", Span::from(max)));
+    format!("authenticate themselves here with {}{users}{tokens}{session}", mechanisms.join(", "))
 }
 
 fn client_tls(tls: &ClientTls) -> String {

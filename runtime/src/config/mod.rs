@@ -9,8 +9,10 @@ mod error;
 mod hints;
 mod locate;
 mod parse;
+mod parse_sasl;
 mod parse_tls;
 mod raw;
+mod raw_sasl;
 mod raw_tls;
 #[cfg(test)]
 mod reference;

@@ -97,6 +97,8 @@ impl Parser<'_> {
         let servers = NonEmpty::new(raw.upstream.bootstrap_servers).ok_or("there is no server to begin with");
         let servers = self.good(&path.field("upstream").field("bootstrap_servers"), servers);
         let tls = self.upstream_tls(raw.upstream.tls, &path.field("upstream").field("tls"));
+        let login = self.upstream_sasl(raw.upstream.sasl, &path.field("upstream").field("sasl"));
+        let sasl = self.client_sasl(raw.sasl, &path.field("sasl"));
         let at = path.field("gateways");
         let none = raw.gateways.is_empty();
         let raw_gateways = raw.gateways.into_iter().enumerate();
@@ -116,8 +118,10 @@ impl Parser<'_> {
                     RawProxyVersion::V1 => Version::V1,
                     RawProxyVersion::V2 => Version::V2,
                 }),
+                sasl: login?,
             },
             gateways: NonEmpty::new(gateways)?,
+            sasl: sasl?,
             drain_timeout: raw.drain_timeout.get(),
             idle_timeout: raw.idle_timeout.map(super::units::Span::get),
             first_request_timeout: raw.first_request_timeout.get(),

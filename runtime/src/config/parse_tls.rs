@@ -76,7 +76,7 @@ impl Parser<'_> {
         Some(CertificateFiles { chain: chain?, key: key? })
     }
 
-    fn file(&mut self, name: &str, path: &FieldPath) -> Option<String> {
+    pub(super) fn file(&mut self, name: &str, path: &FieldPath) -> Option<String> {
         if name.is_empty() {
             self.wrong(path, "this names no file");
             return None;

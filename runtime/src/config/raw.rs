@@ -1,6 +1,7 @@
 //! The configuration file as it is spelled. The documentation of these fields is the reference in `docs/configuration.md`.
 
 use super::{
+    raw_sasl::{RawSasl, RawUpstreamSasl},
     raw_tls::{RawClientTls, RawUpstreamTls},
     units::{Size, Span},
 };
@@ -155,6 +156,9 @@ pub(super) struct RawCluster {
     pub(super) upstream: RawUpstream,
     /// The ways in for clients. At least one; each answers with its own addresses.
     pub(super) gateways: Vec<RawGateway>,
+    /// SASL that ends at the proxy. Unless set, it passes between clients and upstream, or there is none.
+    #[serde(default)]
+    pub(super) sasl: Option<RawSasl>,
     /// How long requests in flight may take to finish when the virtual cluster stops, before connections are cut.
     #[serde(default = "drain_timeout")]
     pub(super) drain_timeout: Span,
@@ -196,6 +200,10 @@ pub(super) struct RawUpstream {
     /// brokers do not understand it: it is for a proxy between, such as another kroxy.
     #[serde(default)]
     pub(super) proxy_protocol: Option<RawProxyVersion>,
+    /// How the proxy logs in to upstream. Unless set, its clients do, or nobody. With it, SASL of clients ends at the proxy or is
+    /// not there.
+    #[serde(default)]
+    pub(super) sasl: Option<RawUpstreamSasl>,
 }
 
 fn connect_timeout() -> Span {

@@ -30,6 +30,7 @@ use kroxy_core::{
     admission::Limit,
     gateway::Route,
     relay::{Action, Cause, Event, Leg, Plan, Relay, Segment, Spec},
+    sasl,
     time::Instant,
 };
 use std::{
@@ -80,6 +81,7 @@ pub(crate) async fn relay<N: Net>(
         client,
         upstream: None,
         pending: None,
+        asking: None,
         acted: false,
         told_to_drain: false,
         stands_in_for: None,
@@ -140,6 +142,8 @@ enum Arrived<S> {
     Connected(io::Result<S>),
     /// It is known where the node is that upstream stands in for.
     Learned,
+    Examiner(Result<Box<sasl::server::Exchange>, String>),
+    Secrets(Result<Box<sasl::client::Exchange>, String>),
 }
 
 struct Connection<N: Net> {
@@ -148,6 +152,8 @@ struct Connection<N: Net> {
     client: LegIo<Stream<N::Stream>>,
     upstream: Option<LegIo<Stream<N::Stream>>>,
     pending: Option<Pending<Stream<N::Stream>>>,
+    /// What an exchange is begun with.
+    asking: Option<Pending<Stream<N::Stream>>>,
     /// An event was handled or an action carried out: the deadline may have moved forward.
     acted: bool,
     told_to_drain: bool,
@@ -195,6 +201,12 @@ impl<N: Net> Connection<N> {
             && let Poll::Ready(arrived) = pending.as_mut().poll(cx)
         {
             self.pending = None;
+            self.arrived(arrived)?;
+        }
+        if let Some(asking) = &mut self.asking
+            && let Poll::Ready(arrived) = asking.as_mut().poll(cx)
+        {
+            self.asking = None;
             self.arrived(arrived)?;
         }
         scratch::with(|scratch| self.poll_streams(scratch, cx))
@@ -359,10 +371,14 @@ impl<N: Net> Connection<N> {
         self.acted = true;
         let mut plan = Plan::default();
         let handled = self.relay.handle(event, self.around.clock.now(), &mut plan);
-        for segment in &plan.to_client {
-            let Segment::Own(bytes) = segment else { unreachable!("an event has no input") };
-            self.client.queue(bytes);
-            self.around.seen.wrote(bytes.len() as u64);
+        for leg in [Leg::Upstream, Leg::Client] {
+            for segment in plan.to(leg) {
+                let Segment::Own(bytes) = segment else { unreachable!("an event has no input") };
+                self.leg(leg).expect("the relay sends to upstream only once it is connected").queue(bytes);
+                if leg == Leg::Client {
+                    self.around.seen.wrote(bytes.len() as u64);
+                }
+            }
         }
         self.client.unblock();
         handled.and(self.carry_out(&plan, Duration::ZERO))
@@ -388,6 +404,8 @@ impl<N: Net> Connection<N> {
             }
             // No client reconnects because of "not leader" and the like: on a stand-in it would be told so for ever.
             Arrived::Learned => self.handle(Event::Drain),
+            Arrived::Examiner(brought) => self.handle(Event::Examiner(brought)),
+            Arrived::Secrets(brought) => self.handle(Event::Secrets(brought)),
             Arrived::Connected(Err(e)) => self.handle(Event::ConnectFailed(e.to_string())),
         }
     }
@@ -420,6 +438,22 @@ impl<N: Net> Connection<N> {
                     cluster.admit_principal(seen).map_err(Cause::LimitReached)?;
                 }
                 Action::NotAuthenticated => cluster.not_authenticated(seen.client_address(), self.relay.client()),
+                Action::Examine { mechanism, token } => {
+                    let (net, sasl) = (net.clone(), cluster.sasl());
+                    let (mechanism, token) = (*mechanism, token.clone());
+                    self.asking =
+                        Some(Box::pin(async move { Arrived::Examiner(sasl.examiner(&net, mechanism, &token).await) }));
+                }
+                Action::LogIn => {
+                    let (net, sasl) = (net.clone(), cluster.sasl());
+                    self.asking = Some(Box::pin(async move { Arrived::Secrets(sasl.secrets(&net).await) }));
+                }
+                Action::LetIn(mechanism) => cluster.metrics.authentication(Some(*mechanism), true),
+                Action::Denied { mechanism, name, why } => {
+                    cluster.denied(seen.client_address(), *mechanism, name.as_deref(), why);
+                }
+                Action::LoggedIn => cluster.metrics.login(true),
+                Action::NotLoggedIn => cluster.metrics.login(false),
                 Action::Finish => self.client.finish(),
             }
         }

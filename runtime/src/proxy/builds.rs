@@ -160,6 +160,7 @@ impl<N: Net> Build<N> {
                 }
             }
         }
+        from.shared.take_sasl_of(&self.shared);
         self.shared = from.shared;
         self.shared.set_limits(self.config.limits);
         let fresh = std::mem::replace(&mut self.tasks, from.tasks);

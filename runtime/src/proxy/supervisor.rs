@@ -8,6 +8,7 @@ use crate::{
     listen::{self, Bound, Stage},
     lock, logging,
     net::{Listener, Net},
+    sasl::{self, ClusterSasl},
     tls::ClusterTls,
 };
 use kroxy_core::{
@@ -338,12 +339,22 @@ impl<N: Net> Supervisor<N> {
                 return;
             }
         };
+        let sasl = match ClusterSasl::new(config, material, &self.shared.crypto) {
+            Ok(sasl) => sasl,
+            Err(e) => {
+                let failed = News::Prepared(name, build, Err(Reason::of(&e)));
+                let _ = self.newsroom.send(failed); // an error means that the supervisor is gone
+                return;
+            }
+        };
+        sasl::warn_of_secrets_in_the_clear(config);
         tls.own.iter().for_each(|own| own.warn_if_near(name.as_str(), &self.shared.crypto));
         if matches!(&config.upstream.tls, Some(UpstreamTls { trust: Trust::Anybody, .. })) {
             warn!(cluster = %name, "insecure: upstream's certificates are not verified, so whoever is on the way can read and change everything");
         }
         let metrics = lock(&self.shared.builds).metrics_of(&name, || self.shared.metrics.cluster(name.as_str()));
-        let books = ClusterShared::new(config, metrics.clone(), self.shared.accepting.clone(), tls.upstream.clone());
+        let accepting = self.shared.accepting.clone();
+        let books = ClusterShared::new(config, metrics.clone(), accepting, tls.upstream.clone(), sasl);
         let free = {
             let mut builds = lock(&self.shared.builds);
             let mut free = listen::wanted(config, &tls);

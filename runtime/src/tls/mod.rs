@@ -53,16 +53,35 @@ use rustls::{
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Where cryptography and the time of day come from.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Crypto {
     provider: CryptoProvider,
     clock: Clock,
+    /// What makes users that are not there look like some that are. Of the process, so that they always look the same.
+    decoy: [u8; 32],
+}
+
+impl std::fmt::Debug for Crypto {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Crypto").field("clock", &self.clock).finish_non_exhaustive()
+    }
 }
 
 impl Crypto {
     /// The cryptography of `ring`, at this clock's time of day.
     pub fn new(clock: Clock) -> Self {
-        Self { provider: ring::default_provider(), clock }
+        let provider = ring::default_provider();
+        let mut decoy = [0; 32];
+        provider.secure_random.fill(&mut decoy).expect("a system without random numbers has no TLS either");
+        Self { provider, clock, decoy }
+    }
+
+    pub(crate) const fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    pub(crate) const fn decoy(&self) -> [u8; 32] {
+        self.decoy
     }
 
     /// Seconds since 1970-01-01.

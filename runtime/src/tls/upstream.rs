@@ -36,7 +36,7 @@ impl std::fmt::Debug for Connector {
 }
 
 impl Connector {
-    pub(super) fn new(tls: &UpstreamTls, contents: &Contents<'_>, crypto: &Crypto) -> Result<Self, TlsError> {
+    pub(crate) fn new(tls: &UpstreamTls, contents: &Contents<'_>, crypto: &Crypto) -> Result<Self, TlsError> {
         let builder = ClientConfig::builder_with_details(crypto.limited_to(&tls.protocol), crypto.time())
             .with_protocol_versions(&versions(&tls.protocol))
             .map_err(|e| TlsError::Setup(e.to_string()))?

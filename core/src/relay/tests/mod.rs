@@ -1,9 +1,11 @@
 //! Stories of one connection, told by what goes in and what comes out; time is a column, in ms.
 
+mod admission;
 mod drained;
 mod draining;
 mod frames;
 mod hostile;
+mod login;
 mod properties;
 mod sasl;
 mod stories;
@@ -34,6 +36,9 @@ pub(super) fn spec() -> Spec {
         resolve_timeout: Duration::from_secs(15),
         connect_timeout: Duration::from_secs(5),
         idle_timeout: None,
+        admission: None,
+        logs_in: false,
+        login_timeout: Duration::from_secs(5),
     }
 }
 

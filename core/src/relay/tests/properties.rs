@@ -1,10 +1,10 @@
 //! What holds for any bytes, in any pieces, in any order.
 
 use super::{
-    super::{Event, Leg},
-    Pair,
+    super::{Event, Leg, Spec},
+    Pair, admission,
     frames::*,
-    hex, server, spec,
+    hex, login, server, spec,
 };
 use crate::{api::ApiKey, limits};
 use proptest::prelude::*;
@@ -135,8 +135,14 @@ proptest! {
     #[test]
     fn any_bytes_and_events_in_any_order_are_survived_in_bounded_memory(
         steps in prop::collection::vec(step(), 1..60),
+        spec in prop::sample::select(vec![
+            spec(),
+            admission::admitting(),
+            login::logging_in(),
+            Spec { logs_in: true, ..admission::admitting() },
+        ]),
     ) {
-        let mut p = Pair::new(spec());
+        let mut p = Pair::new(spec);
         for step in steps {
             match step {
                 Step::Bytes(leg, bytes) => { p.later(700).arrives(leg, &bytes); }
@@ -178,12 +184,23 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Event::ConnectFailed("refused".into())),
         (leg(), 0..3usize).prop_map(|(leg, left)| Event::Eof { leg, left }),
         leg().prop_map(|leg| Event::Broke(leg, "reset".into())),
+        Just(admission::plain()),
+        Just(login::plain()),
+        Just(Event::Examiner(Err("no keys".into()))),
         Just(Event::Drain),
         Just(Event::Tick),
     ];
+    let sasl = (0..3i32, 0..2i16).prop_map(|(id, version)| {
+        let frame = match id {
+            0 => admission::handshake(version, id, "PLAIN"),
+            _ => admission::token(1, id, b"\0alice\0pencil"),
+        };
+        Step::Bytes(Leg::Client, frame)
+    });
     prop_oneof![
         1 => (leg(), prop::collection::vec(any::<u8>(), 0..64)).prop_map(|(leg, bytes)| Step::Bytes(leg, bytes)),
         6 => mangled,
+        2 => sasl,
         3 => event.prop_map(Step::Happens),
         1 => Just(Step::DeadlinePasses),
     ]
