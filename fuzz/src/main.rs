@@ -75,6 +75,7 @@ struct Tally {
     cases: u64,
     memory: usize,
     slowest: Duration,
+    slowest_seed: u64,
 }
 
 fn run(first: u64, count: u64, minutes: Option<u64>, keep: Option<PathBuf>) -> anyhow::Result<()> {
@@ -96,13 +97,18 @@ fn run(first: u64, count: u64, minutes: Option<u64>, keep: Option<PathBuf>) -> a
                 let tally = tallies.entry(case.reader()).or_default();
                 tally.cases += 1;
                 tally.memory = tally.memory.max(cost.memory);
-                tally.slowest = tally.slowest.max(cost.took);
+                if cost.took > tally.slowest {
+                    (tally.slowest, tally.slowest_seed) = (cost.took, seed);
+                }
             }
             Err(why) => return failed(seed, case, &why, keep),
         }
     }
-    for (reader, Tally { cases, memory, slowest }) in &tallies {
-        println!("{reader}: {cases} cases hold, {} KiB of memory and {slowest:.1?} at the most", memory >> 10);
+    for (reader, Tally { cases, memory, slowest, slowest_seed }) in &tallies {
+        let memory = memory >> 10;
+        println!(
+            "{reader}: {cases} cases hold, {memory} KiB of memory and {slowest:.1?} at the most (seed {slowest_seed})"
+        );
     }
     println!(
         "{} cases in {:.0?}, from seed {first}",
