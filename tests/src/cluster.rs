@@ -1,6 +1,6 @@
 //! A real Kafka, by the lab's scripts.
 
-use crate::ports::{KAFKA_BASE, KAFKA_PLAINTEXT, KAFKA_SASL};
+use crate::ports::{KAFKA_BASE, KAFKA_PLAINTEXT, KAFKA_SASL, KAFKA_SASL_TLS, KAFKA_TLS};
 use crate::process::{Finished, run, wait_until};
 use crate::workspace;
 use std::env;
@@ -22,6 +22,10 @@ pub enum Listener {
     Plaintext,
     /// With SASL.
     Sasl,
+    /// With TLS.
+    Tls,
+    /// With SASL over TLS.
+    SaslTls,
 }
 
 /// A running cluster; dropping it stops the brokers.
@@ -51,6 +55,8 @@ impl Cluster {
         let first = match listener {
             Listener::Plaintext => KAFKA_PLAINTEXT,
             Listener::Sasl => KAFKA_SASL,
+            Listener::Tls => KAFKA_TLS,
+            Listener::SaslTls => KAFKA_SASL_TLS,
         };
         (first..first + self.brokers).map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
     }
@@ -80,6 +86,11 @@ impl Cluster {
     /// The file with client settings that `kafka-up --sasl` wrote for a mechanism.
     pub fn client_properties(&self, mechanism: &str) -> PathBuf {
         run_folder().join(format!("client-{}.properties", mechanism.to_lowercase()))
+    }
+
+    /// A file that `kafka-up --tls` has made, such as `ca.crt`, `server.crt` and `server.key`.
+    pub fn tls_file(&self, name: &str) -> PathBuf {
+        lab_folder().join("tls").join(name)
     }
 
     /// Ends a broker: `TERM` hands its leaders over first, `KILL` does not.
@@ -131,9 +142,13 @@ impl StoppedBroker {
     }
 }
 
-fn run_folder() -> PathBuf {
+fn lab_folder() -> PathBuf {
     let home = || env::home_dir().expect("a home folder").join(".cache/kroxy-lab");
-    env::var_os("KROXY_LAB").map_or_else(home, PathBuf::from).join("run").join(INSTANCE)
+    env::var_os("KROXY_LAB").map_or_else(home, PathBuf::from)
+}
+
+fn run_folder() -> PathBuf {
+    lab_folder().join("run").join(INSTANCE)
 }
 
 fn pid_file(broker: u16) -> PathBuf {

@@ -11,7 +11,7 @@ pub struct Configuration {
     pub clusters: Vec<VirtualCluster>,
 }
 
-/// A virtual cluster with one gateway.
+/// A virtual cluster with one gateway, and perhaps more.
 #[derive(Clone, Debug)]
 pub struct VirtualCluster {
     /// Its name.
@@ -25,6 +25,10 @@ pub struct VirtualCluster {
     first_node: u16,
     /// Further fields.
     pub more: String,
+    /// Further fields of its upstream.
+    pub upstream_more: String,
+    /// Further gateways.
+    pub gateways: String,
 }
 
 impl Configuration {
@@ -37,6 +41,8 @@ impl Configuration {
             bootstrap_port: KROXY_BOOTSTRAP + KROXY_PORTS_EACH * k,
             first_node: KROXY_FIRST_NODE + KROXY_PORTS_EACH * k,
             more: String::new(),
+            upstream_more: String::new(),
+            gateways: String::new(),
         });
         Self { more: String::new(), clusters: clusters.collect() }
     }
@@ -63,12 +69,12 @@ impl VirtualCluster {
     }
 
     fn text(&self) -> String {
-        let Self { name, upstream, bind, bootstrap_port, first_node, more } = self;
+        let Self { name, upstream, bind, bootstrap_port, first_node, more, upstream_more, gateways } = self;
         let servers = upstream.split(',').map(|server| format!("{server:?}")).collect::<Vec<_>>().join(", ");
         format!(
             r#"    (
       name: "{name}",
-      upstream: (bootstrap_servers: [{servers}]),
+      upstream: (bootstrap_servers: [{servers}], {upstream_more}),
       {more}
       gateways: [
         (
@@ -80,6 +86,7 @@ impl VirtualCluster {
             nodes: [(ids: (0, 9), first_port: {first_node})],
           ),
         ),
+        {gateways}
       ],
     ),
 "#

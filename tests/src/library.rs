@@ -1,6 +1,6 @@
 //! The clients of `tests/clients`, each another Kafka library: built once, run as processes.
 
-use crate::process::{limited, run};
+use crate::process::{knowing, limited, run};
 use crate::{profile_folder, workspace};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -114,18 +114,26 @@ pub struct Load {
     variant: &'static str,
     options: Vec<String>,
     limit: Duration,
+    hosts: Option<PathBuf>,
 }
 
 impl Load {
     /// A thousand records through `library`, acknowledged as `variant` says.
     pub fn new(library: Library, variant: &'static str) -> Self {
-        Self { library, variant, options: Vec::new(), limit: Duration::from_secs(120) }
+        Self { library, variant, options: Vec::new(), limit: Duration::from_secs(120), hosts: None }
     }
 
     /// Another option of the client, such as `--seconds`.
     #[must_use]
     pub fn with(mut self, option: &str, value: impl ToString) -> Self {
         self.options.extend([option.to_owned(), value.to_string()]);
+        self
+    }
+
+    /// Names that the client knows beside its machine's, in a file with the form of `/etc/hosts`.
+    #[must_use]
+    pub fn knowing(mut self, hosts: &Path) -> Self {
+        self.hosts = Some(hosts.to_owned());
         self
     }
 
@@ -136,6 +144,9 @@ impl Load {
     pub fn start(self, bootstrap: &str) -> Running {
         let mut command = self.library.command();
         command.args([bootstrap, self.variant, "--limit", &self.limit.as_secs().to_string()]).args(&self.options);
+        if let Some(hosts) = &self.hosts {
+            command = knowing(hosts, &command);
+        }
         let mut limited = limited(self.limit + Duration::from_secs(30), &command);
         let child = limited.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("coreutils are installed");
         Running { load: self, child }

@@ -1,5 +1,6 @@
 //! Other programs: run to their end within a limit, or waited for.
 
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -54,6 +55,18 @@ pub fn limited(limit: Duration, command: &Command) -> Command {
     }
     limited.stdin(Stdio::null());
     limited
+}
+
+/// The same program where the names of a file with the form of `/etc/hosts` are known, and nowhere else. Needs `unshare` of
+/// util-linux.
+pub fn knowing(hosts: &Path, command: &Command) -> Command {
+    let mut inner = Command::new("unshare");
+    inner.args(["--map-root-user", "--mount", "sh", "-c", r#"mount --bind "$HOSTS" /etc/hosts && exec "$@""#, "sh"]);
+    inner.arg(command.get_program()).args(command.get_args()).env("HOSTS", hosts);
+    for (name, value) in command.get_envs() {
+        inner.env(name, value.unwrap_or_default());
+    }
+    inner
 }
 
 /// Runs a program to its end.

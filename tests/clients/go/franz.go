@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -36,6 +39,13 @@ func newFranz(o options) (library, error) {
 	default:
 		return nil, fmt.Errorf("no mechanism %s here", o.sasl)
 	}
+	if o.ca != "" {
+		config, err := o.tls()
+		if err != nil {
+			return nil, err
+		}
+		f.common = append(f.common, kgo.DialTLSConfig(config))
+	}
 	producing := append([]kgo.Opt{kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(int32(o.big + 1<<20))}, f.common...)
 	switch o.variant {
 	case "acks-0":
@@ -57,6 +67,26 @@ func newFranz(o options) (library, error) {
 	}
 	f.admin = kadm.NewClient(admin)
 	return f, nil
+}
+
+// tls trusts one authority, and shows a certificate where there is one. The name of the server is the host that is dialled.
+func (o options) tls() (*tls.Config, error) {
+	signers, err := os.ReadFile(o.ca)
+	if err != nil {
+		return nil, err
+	}
+	config := &tls.Config{RootCAs: x509.NewCertPool()}
+	if !config.RootCAs.AppendCertsFromPEM(signers) {
+		return nil, fmt.Errorf("no certificate in %s", o.ca)
+	}
+	if o.cert != "" {
+		own, err := tls.LoadX509KeyPair(o.cert, o.cert)
+		if err != nil {
+			return nil, err
+		}
+		config.Certificates = []tls.Certificate{own}
+	}
+	return config, nil
 }
 
 func (f *franz) create(ctx context.Context, topic string, maxMessageBytes int) error {

@@ -30,6 +30,9 @@ func newSarama(o options) (library, error) {
 	c.Metadata.Retry.Max = 100 // without a leader it drops records, so it must look for one as long as a broker may be away
 	c.Consumer.Offsets.Initial = sarama.OffsetOldest
 	c.Consumer.IsolationLevel = sarama.ReadCommitted
+	if o.ca != "" {
+		return nil, errors.New("no TLS here")
+	}
 	if o.sasl != "" {
 		if o.sasl != sarama.SASLTypePlaintext { // its SCRAM wants an implementation from outside
 			return nil, fmt.Errorf("no mechanism %s here", o.sasl)

@@ -35,8 +35,12 @@ def value(i, big):
 
 def settings(a):
     s = {"bootstrap.servers": a.bootstrap, "client.id": "librdkafka", "socket.nagle.disable": True}
+    if a.ca:
+        s |= {"security.protocol": "SSL", "ssl.ca.location": a.ca}
+    if a.cert:
+        s |= {"ssl.certificate.location": a.cert, "ssl.key.location": a.cert}
     if a.sasl:
-        s |= {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": a.sasl,
+        s |= {"security.protocol": "SASL_SSL" if a.ca else "SASL_PLAINTEXT", "sasl.mechanism": a.sasl,
               "sasl.username": "alice", "sasl.password": "alice-secret"}
     return s
 
@@ -162,6 +166,8 @@ def main():
     ap.add_argument("--seconds", type=float, default=0)
     ap.add_argument("--replication", type=int, default=1)
     ap.add_argument("--sasl", default="")
+    ap.add_argument("--ca", default="")
+    ap.add_argument("--cert", default="")
     ap.add_argument("--limit", type=float, default=120)
     a = ap.parse_args()
     verdict = {"client": "librdkafka", "variant": a.variant, "records": a.records}

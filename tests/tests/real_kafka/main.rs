@@ -7,4 +7,5 @@ mod addresses;
 mod changes;
 mod everyday;
 mod lifecycle;
+mod secured;
 mod suite;

@@ -1,6 +1,6 @@
 //! The lab's acceptance suite: the clients of Kafka's own system tests.
 
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 use tests::cluster::{Cluster, Listener};
@@ -13,10 +13,16 @@ const LIMIT: Duration = Duration::from_secs(1200);
 fn verifiable(cluster: &Cluster, proxy: &Proxy, story: &str, options: &[&str]) -> Child {
     let mut suite = cluster.script("verifiable");
     suite.arg(proxy.bootstrap()).arg("--out").arg(scratch(story).join("verifiable")).args(options);
-    limited(LIMIT, &suite).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("coreutils are installed")
+    start(&suite)
 }
 
-fn demand(suite: Child, story: &str) {
+/// Starts the suite as it is given.
+pub(crate) fn start(suite: &Command) -> Child {
+    limited(LIMIT, suite).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("coreutils are installed")
+}
+
+/// Waits for the suite's end, which must be a good one.
+pub(crate) fn demand(suite: Child, story: &str) {
     let out = suite.wait_with_output().expect("it was started");
     let said = String::from_utf8_lossy(&out.stdout);
     assert!(out.status.success(), "{story}: {}\n{}", out.status, tail(&said));
