@@ -317,7 +317,7 @@ impl<'a> Connection<'a> {
     fn answer(&mut self, is_asked: impl Fn(&Action) -> bool, event: Event) {
         if let Some(at) = self.asked.iter().position(is_asked) {
             self.asked.remove(at);
-            self.is_connected |= event == Event::Connected;
+            self.is_connected |= matches!(event, Event::Connected);
             self.happens(event);
         }
     }
@@ -395,6 +395,9 @@ fn spec() -> Spec {
         resolve_timeout: Duration::from_secs(15),
         connect_timeout: Duration::from_secs(5),
         idle_timeout: Some(Duration::from_secs(600)),
+        admission: None,
+        logs_in: false,
+        login_timeout: Duration::from_secs(5),
     }
 }
 
