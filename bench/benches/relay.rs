@@ -53,6 +53,9 @@ impl Open {
             resolve_timeout: Duration::from_secs(15),
             connect_timeout: Duration::from_secs(5),
             idle_timeout: None,
+            admission: None,
+            logs_in: false,
+            login_timeout: Duration::from_secs(10),
         };
         let mut open = Self { relay: Relay::new(Arc::new(spec), Instant::ZERO), plan: Plan::default() };
         let request = frames::request(Kind::Produce, 100);
