@@ -1,7 +1,7 @@
 //! The relay: a client, an upstream, and what happens to both, in any order and in any pieces.
 
 use crate::{
-    bend::bent_frame,
+    bend::{bent, bent_frame},
     case::{NotACase, hex, unhex},
     dice::Dice,
     expected::{self, FIRST_PORT, HOST, NODES},
@@ -12,10 +12,23 @@ use kroxy_core::{
     api::{ApiKey, RequestTreatment, ResponseTreatment},
     gateway::{Gateway, NodeRange, PortPerBroker},
     limits,
-    relay::{Action, Cause, Event, Leg, Plan, Relay, Segment, Spec},
+    relay::{Action, Admission, Cause, Event, Leg, Plan, Relay, Segment, Spec},
+    reload::Secret,
+    sasl::{
+        Mechanism, client,
+        directory::Directory,
+        scram::{Credential, Iterations, Nonce, Scram},
+        server,
+    },
     time::Instant,
 };
-use std::{collections::VecDeque, fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    fmt,
+    str::FromStr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// Bytes: the largest request of all stories.
 const REQUEST_MAX: u32 = 1 << 20;
@@ -30,6 +43,14 @@ enum Step {
     Unresolved,
     Connected,
     Refused,
+    /// What it takes to judge a client's tokens is there.
+    Examined,
+    /// It cannot be had.
+    NotExamined,
+    /// What it takes to log in to upstream is there.
+    Secrets,
+    /// It cannot be had.
+    NoSecrets,
     Eof(Leg),
     Broke(Leg),
     Drain,
@@ -44,6 +65,10 @@ enum Step {
 pub struct Story {
     /// Sizes of the pieces in which bytes come, over and over.
     pieces: Vec<usize>,
+    /// The proxy judges the clients' tokens itself.
+    admits: bool,
+    /// The proxy logs in to upstream.
+    logs_in: bool,
     steps: Vec<Step>,
 }
 
@@ -51,8 +76,11 @@ impl Story {
     pub(crate) fn draw(dice: &mut Dice) -> Self {
         let sizes = *dice.one_of(&[2, 7, 100, 5_000]);
         let pieces = (0..=dice.below(4)).map(|_| 1 + dice.below(sizes)).collect();
-        let steps = if dice.percent(40) { honest(dice) } else { hostile(dice) };
-        Self { pieces, steps }
+        if dice.percent(40) {
+            return Self { pieces, admits: false, logs_in: false, steps: honest(dice) };
+        }
+        let (admits, logs_in) = (dice.percent(25), dice.percent(15));
+        Self { pieces, admits, logs_in, steps: hostile(admits, logs_in, dice) }
     }
 
     pub(crate) fn size(&self) -> usize {
@@ -62,6 +90,10 @@ impl Story {
             | Step::Unresolved
             | Step::Connected
             | Step::Refused
+            | Step::Examined
+            | Step::NotExamined
+            | Step::Secrets
+            | Step::NoSecrets
             | Step::Eof(_)
             | Step::Broke(_)
             | Step::Drain
@@ -71,8 +103,8 @@ impl Story {
     }
 
     pub(crate) fn check(&self) {
-        let whole = Connection::through(&self.steps, &[usize::MAX]);
-        let pieces = Connection::through(&self.steps, &self.pieces);
+        let whole = Connection::through(self, &[usize::MAX]);
+        let pieces = Connection::through(self, &self.pieces);
         if !self.depends_on_the_moment() {
             let is_over = whole.closed.is_some();
             let of = |c: &Connection| c.closed.as_ref().map(|cause| format!("{cause:?}"));
@@ -91,28 +123,35 @@ impl Story {
     }
 
     /// In a drain, and when the client has left, the end comes as soon as nothing is in flight. While tokens without heads are exchanged
-    /// (`SaslHandshake` version 0), upstream may say something that it was not asked, before or behind what the client says.
+    /// (`SaslHandshake` version 0), upstream may say something that it was not asked, before or behind what the client says. Where the
+    /// proxy takes part in SASL, an answer of ours may come before or behind what the client has not been asked yet.
     fn depends_on_the_moment(&self) -> bool {
-        self.steps.iter().any(|step| match step {
-            Step::Drain | Step::Eof(Leg::Client) => true,
-            Step::Bytes(Leg::Client, bytes) => bytes.windows(4).any(|head| head == [0, 17, 0, 0]),
-            Step::Bytes(Leg::Upstream, _)
-            | Step::Resolved
-            | Step::Unresolved
-            | Step::Connected
-            | Step::Refused
-            | Step::Eof(Leg::Upstream)
-            | Step::Broke(_)
-            | Step::Later(_)
-            | Step::Expect(..) => false,
-        })
+        self.admits
+            || self.logs_in
+            || self.steps.iter().any(|step| match step {
+                Step::Drain | Step::Eof(Leg::Client) => true,
+                Step::Bytes(Leg::Client, bytes) => bytes.windows(4).any(|head| head == [0, 17, 0, 0]),
+                Step::Bytes(Leg::Upstream, _)
+                | Step::Resolved
+                | Step::Unresolved
+                | Step::Connected
+                | Step::Refused
+                | Step::Examined
+                | Step::NotExamined
+                | Step::Secrets
+                | Step::NoSecrets
+                | Step::Eof(Leg::Upstream)
+                | Step::Broke(_)
+                | Step::Later(_)
+                | Step::Expect(..) => false,
+            })
     }
 
     pub(crate) fn smaller(&self) -> Vec<Self> {
         let without = |at| {
             let mut steps = self.steps.clone();
             steps.remove(at);
-            Self { pieces: self.pieces.clone(), steps }
+            Self { steps, pieces: self.pieces.clone(), ..*self }
         };
         (0..self.steps.len()).map(without).collect()
     }
@@ -173,9 +212,45 @@ fn answer(owed: &mut VecDeque<(Vec<u8>, Vec<u8>)>, steps: &mut Vec<Step>, to_cli
     }
 }
 
+/// Frames of a client that wants to be let in, as it should or not.
+fn logging_in(steps: &mut Vec<Step>, dice: &mut Dice) {
+    let mechanism = *dice.one_of(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI"]);
+    let length = i16::try_from(mechanism.len()).expect("short").to_be_bytes();
+    let version = i16::from(dice.percent(80));
+    let handshake = [&length[..], mechanism.as_bytes()].concat();
+    let token = match dice.below(5) {
+        0 | 1 => format!("\0{USER}\0{PASSWORD}").into_bytes(),
+        2 => format!("n,,n={USER},r=fuzz").into_bytes(),
+        3 => format!("n,a={USER},\u{1}auth=Bearer e30.e30.e30\u{1}\u{1}").into_bytes(),
+        _ => {
+            let count = dice.below(60);
+            dice.bytes(count)
+        }
+    };
+    let token = if dice.percent(30) { bent(token, 0, dice) } else { token };
+    let sized = [&u32::try_from(token.len()).expect("short").to_be_bytes()[..], &token].concat();
+    for (key, body) in [(ApiKey::SASL_HANDSHAKE, handshake), (ApiKey::SASL_AUTHENTICATE, sized.clone())] {
+        let id = i32::from(key.0);
+        let frame = if version == 0 && key == ApiKey::SASL_AUTHENTICATE {
+            sized.clone() // a token without a head
+        } else {
+            invent::frame(key, 1, Way::Request, id, &body, dice)
+        };
+        let mut frame = if dice.percent(10) { bent_frame(frame, dice) } else { frame };
+        if key == ApiKey::SASL_HANDSHAKE && frame.len() > 7 {
+            frame[7] = u8::from(version == 1);
+        }
+        steps.push(Step::Bytes(Leg::Client, frame));
+    }
+    steps.push(if dice.percent(90) { Step::Examined } else { Step::NotExamined });
+}
+
 /// Whatever may happen: good frames, bent ones, no frames, and events.
-fn hostile(dice: &mut Dice) -> Vec<Step> {
+fn hostile(admits: bool, logs_in: bool, dice: &mut Dice) -> Vec<Step> {
     let (mut steps, mut asked) = (Vec::new(), VecDeque::new());
+    if admits && dice.percent(90) {
+        logging_in(&mut steps, dice);
+    }
     for id in 0..=i32::try_from(dice.below(14)).expect("small") {
         let step = match dice.below(100) {
             0..40 => {
@@ -200,14 +275,21 @@ fn hostile(dice: &mut Dice) -> Vec<Step> {
             }
             79..82 => Step::Unresolved,
             82..85 => Step::Refused,
-            85..88 => Step::Drain,
+            85..86 => Step::Drain,
+            86 if admits => {
+                logging_in(&mut steps, dice);
+                Step::Later(100)
+            }
+            86..88 if logs_in => Step::Secrets,
+            86..88 => dice.one_of(&[Step::Drain, Step::NoSecrets, Step::NotExamined]).clone(),
             88..90 => Step::Eof(*dice.one_of(&[Leg::Client, Leg::Upstream])),
             90..92 => Step::Broke(*dice.one_of(&[Leg::Client, Leg::Upstream])),
             _ => Step::Later(*dice.one_of(&[1, 700, 6_000, 40_000])),
         };
         steps.push(step);
-        if steps.len() == 1 && dice.percent(90) {
+        if id == 0 && dice.percent(90) {
             steps.extend([Step::Resolved, Step::Connected]);
+            steps.extend(logs_in.then_some(Step::Secrets));
         }
     }
     steps
@@ -237,14 +319,18 @@ struct Connection<'a> {
     reached: [Vec<u8>; 2],
     asked: Vec<Action>,
     is_connected: bool,
+    /// Nobody has been let in yet, and only by the proxy anybody can be.
+    is_shut: bool,
+    logs_in: bool,
     learned: Vec<(i32, HostPort)>,
     closed: Option<Cause>,
 }
 
 impl<'a> Connection<'a> {
-    fn through(steps: &[Step], pieces: &'a [usize]) -> Self {
+    fn through(story: &Story, pieces: &'a [usize]) -> Self {
+        let Story { admits, logs_in, ref steps, .. } = *story;
         let mut connection = Self {
-            relay: Relay::new(Arc::new(spec()), Instant::ZERO),
+            relay: Relay::new(Arc::new(spec(admits, logs_in)), Instant::ZERO),
             now: Instant::ZERO,
             pieces,
             inbox: [Vec::new(), Vec::new()],
@@ -253,6 +339,8 @@ impl<'a> Connection<'a> {
             reached: [Vec::new(), Vec::new()],
             asked: Vec::new(),
             is_connected: false,
+            is_shut: admits,
+            logs_in,
             learned: Vec::new(),
             closed: None,
         };
@@ -295,6 +383,15 @@ impl<'a> Connection<'a> {
             Step::Refused => {
                 self.answer(|a| matches!(a, Action::Connect(_)), Event::ConnectFailed("refused".to_owned()));
             }
+            Step::Examined => self.examined(),
+            Step::NotExamined => {
+                self.answer(|a| matches!(a, Action::Examine { .. }), Event::Examiner(Err("no keys".to_owned())));
+            }
+            Step::Secrets => {
+                let login = client::Exchange::plain(USER, &Secret(PASSWORD.as_bytes().into()));
+                self.answer(|a| matches!(a, Action::LogIn), Event::Secrets(Ok(Box::new(login))));
+            }
+            Step::NoSecrets => self.answer(|a| matches!(a, Action::LogIn), Event::Secrets(Err("no file".to_owned()))),
             Step::Eof(leg) => {
                 let left = self.inbox[index(*leg)].len();
                 self.happens(Event::Eof { leg: *leg, left });
@@ -319,6 +416,34 @@ impl<'a> Connection<'a> {
             self.asked.remove(at);
             self.is_connected |= matches!(event, Event::Connected);
             self.happens(event);
+        }
+    }
+
+    /// Brings what it takes to judge the tokens of the mechanism that was agreed on.
+    fn examined(&mut self) {
+        let agreed = self
+            .asked
+            .iter()
+            .find_map(|action| if let Action::Examine { mechanism, .. } = action { Some(*mechanism) } else { None });
+        let Some(mechanism) = agreed else { return };
+        let nonce = Nonce::of([1; 18]);
+        let brought = match mechanism {
+            Mechanism::Plain => Ok(server::Exchange::plain(directory())),
+            Mechanism::ScramSha256 => Ok(server::Exchange::scram(Scram::Sha256, directory(), nonce)),
+            Mechanism::ScramSha512 => Ok(server::Exchange::scram(Scram::Sha512, directory(), nonce)),
+            Mechanism::OAuthBearer => Err("the keys cannot be fetched".to_owned()),
+        };
+        self.answer(|a| matches!(a, Action::Examine { .. }), Event::Examiner(brought.map(Box::new)));
+    }
+
+    /// Whatever has reached upstream before anybody was let in is a question for versions, or the proxy's own login.
+    fn check_shut(&self) {
+        let mut rest = &self.reached[index(Leg::Upstream)][..];
+        while let Some(([a, b, c, d, key @ ..], _)) = rest.split_first_chunk::<6>() {
+            let key = ApiKey(i16::from_be_bytes(*key));
+            let is_login = self.logs_in && [ApiKey::SASL_HANDSHAKE, ApiKey::SASL_AUTHENTICATE].contains(&key);
+            assert!(key == ApiKey::API_VERSIONS || is_login, "{key} of a stranger has reached upstream");
+            rest = rest.get(4 + u32::from_be_bytes([*a, *b, *c, *d]) as usize..).unwrap_or_default();
         }
     }
 
@@ -374,6 +499,10 @@ impl<'a> Connection<'a> {
                 self.reached[index(leg)].extend_from_slice(bytes);
             }
         }
+        self.is_shut &= !plan.actions.iter().any(|action| matches!(action, Action::LetIn(_)));
+        if self.is_shut {
+            self.check_shut();
+        }
         self.asked.extend(plan.actions.iter().cloned());
         self.learned.extend(plan.learned.iter().map(|(node, at)| (node.0, at.clone())));
     }
@@ -387,7 +516,31 @@ pub(crate) fn gateway() -> Gateway {
     Gateway::port_per_broker("default", ports).expect("a valid gateway")
 }
 
-fn spec() -> Spec {
+/// Who may come in where the proxy judges that itself.
+const USER: &str = "alice";
+const PASSWORD: &str = "pencil";
+
+/// Knows one user, with either hash.
+fn directory() -> Arc<Directory> {
+    static DIRECTORY: OnceLock<Arc<Directory>> = OnceLock::new();
+    let made = DIRECTORY.get_or_init(|| {
+        let mut directory = Directory::new([7; 32]);
+        for scram in [Scram::Sha256, Scram::Sha512] {
+            let iterations = Iterations::new(4_096).expect("the fewest");
+            let credential = Credential::of_password(scram, PASSWORD.as_bytes(), b"salt".to_vec(), iterations);
+            directory.insert(USER, scram, credential).expect("once");
+        }
+        Arc::new(directory)
+    });
+    made.clone()
+}
+
+fn spec(admits: bool, logs_in: bool) -> Spec {
+    let admission = Admission {
+        mechanisms: Mechanism::ALL.to_vec(),
+        session_max: Some(Duration::from_secs(5)),
+        failure_delay: Duration::from_millis(100),
+    };
     Spec {
         gateway: Arc::new(gateway()),
         request_frame_max: REQUEST_MAX,
@@ -395,8 +548,8 @@ fn spec() -> Spec {
         resolve_timeout: Duration::from_secs(15),
         connect_timeout: Duration::from_secs(5),
         idle_timeout: Some(Duration::from_secs(600)),
-        admission: None,
-        logs_in: false,
+        admission: admits.then_some(admission),
+        logs_in,
         login_timeout: Duration::from_secs(5),
     }
 }
@@ -415,8 +568,17 @@ const fn name(leg: Leg) -> &'static str {
 impl fmt::Display for Story {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "pieces {}", self.pieces.iter().map(usize::to_string).collect::<Vec<_>>().join(" "))?;
+        for (is_so, word) in [(self.admits, "admits"), (self.logs_in, "logs-in")] {
+            if is_so {
+                writeln!(f, "{word}")?;
+            }
+        }
         for step in &self.steps {
             match step {
+                Step::Examined => writeln!(f, "examined")?,
+                Step::NotExamined => writeln!(f, "not-examined")?,
+                Step::Secrets => writeln!(f, "secrets")?,
+                Step::NoSecrets => writeln!(f, "no-secrets")?,
                 Step::Bytes(leg, bytes) => writeln!(f, "{} {}", name(*leg), hex(bytes))?,
                 Step::Resolved => writeln!(f, "resolved")?,
                 Step::Unresolved => writeln!(f, "unresolved")?,
@@ -437,7 +599,7 @@ impl FromStr for Story {
     type Err = NotACase;
 
     fn from_str(text: &str) -> Result<Self, NotACase> {
-        let mut story = Self { pieces: Vec::new(), steps: Vec::new() };
+        let mut story = Self { pieces: Vec::new(), admits: false, logs_in: false, steps: Vec::new() };
         for line in text.lines() {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             let leg = || match rest {
@@ -451,6 +613,18 @@ impl FromStr for Story {
                     story.pieces = sizes.map_err(|_| NotACase::line(line))?;
                     continue;
                 }
+                "admits" => {
+                    story.admits = true;
+                    continue;
+                }
+                "logs-in" => {
+                    story.logs_in = true;
+                    continue;
+                }
+                "examined" => Step::Examined,
+                "not-examined" => Step::NotExamined,
+                "secrets" => Step::Secrets,
+                "no-secrets" => Step::NoSecrets,
                 "client" => Step::Bytes(Leg::Client, unhex(rest)?),
                 "upstream" => Step::Bytes(Leg::Upstream, unhex(rest)?),
                 "resolved" => Step::Resolved,
