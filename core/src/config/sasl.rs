@@ -50,6 +50,7 @@ impl TokenIssuer {
 
 /// Where the keys of an issuer are.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a configuration has one for each issuer")]
 pub enum KeySource {
     /// In a file.
     File(String),

@@ -40,11 +40,31 @@ pub struct UpstreamTls {
 
 /// A certificate and its private key, in files.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct CertificateFiles {
-    /// PEM: the certificate, then those that lead to a root which the other side knows.
-    pub chain: String,
-    /// PEM: the private key of the first certificate.
-    pub key: String,
+pub enum CertificateFiles {
+    /// Two of PEM.
+    Pem {
+        /// The certificate, then those that lead to a root which the other side knows.
+        chain: String,
+        /// The private key of the first certificate.
+        key: String,
+    },
+    /// One of PKCS#12, which has all of it.
+    Pkcs12 {
+        /// The file.
+        store: String,
+        /// The file with its password, unless it has none.
+        password_file: Option<String>,
+    },
+}
+
+impl CertificateFiles {
+    /// The file with the certificate.
+    pub fn certificate(&self) -> &str {
+        match self {
+            Self::Pem { chain, .. } => chain,
+            Self::Pkcs12 { store, .. } => store,
+        }
+    }
 }
 
 /// What the clients of a gateway have to show. A certificate that is shown has to be good in any case.

@@ -294,7 +294,7 @@ mod tls {
     use crate::config::tls::{CertificateFiles, ClientAuth, ClientTls, Protocol, Trust, UpstreamTls, Version};
 
     fn files(name: &str) -> CertificateFiles {
-        CertificateFiles { chain: format!("{name}.pem"), key: format!("{name}.key") }
+        CertificateFiles::Pem { chain: format!("{name}.pem"), key: format!("{name}.key") }
     }
 
     fn client_tls() -> ClientTls {

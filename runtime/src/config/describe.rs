@@ -142,7 +142,7 @@ fn client_sasl(sasl: &ClientSasl) -> String {
 }
 
 fn client_tls(tls: &ClientTls) -> String {
-    let certificates: Vec<_> = tls.certificates.iter().map(|files| files.chain.as_str()).collect();
+    let certificates: Vec<_> = tls.certificates.iter().map(|files| files.certificate()).collect();
     let demand = match &tls.client_auth {
         ClientAuth::None => "clients show no certificate".to_owned(),
         ClientAuth::Requested { ca } => format!("clients may show a certificate signed by {ca}"),
@@ -157,7 +157,7 @@ fn upstream_tls(tls: &UpstreamTls) -> String {
         Trust::File(ca) => format!("trusts {ca}"),
         Trust::Anybody => "INSECURE: trusts anybody".to_owned(),
     };
-    let own = tls.client_certificate.as_ref().map_or_else(String::new, |own| format!(", shows {}", own.chain));
+    let own = tls.client_certificate.as_ref().map_or_else(String::new, |own| format!(", shows {}", own.certificate()));
     let name = tls.server_name.as_ref().map_or_else(String::new, |name| format!(", expects {}", name.as_str()));
     format!("{}, {trust}{own}{name}", tls.protocol)
 }

@@ -11,6 +11,8 @@ pub(super) const RIGHT: &[(&str, &str)] = &[
     ("admin.tls.certificates", "a list with at least one `( chain: \"kroxy.pem\", key: \"kroxy.key\" )`"),
     ("admin.tls.certificates.chain", "a path in quotes, such as \"kroxy.pem\""),
     ("admin.tls.certificates.key", "a path in quotes, such as \"kroxy.key\""),
+    ("admin.tls.certificates.pkcs12", "a path in quotes, such as \"kroxy.p12\"; without `chain` and `key`"),
+    ("admin.tls.certificates.password_file", "a path in quotes, such as \"kroxy.p12.password\""),
     ("admin.tls.client_auth", "`None`, `Requested( ca: \"clients.pem\" )` or `Required( ca: \"clients.pem\" )`"),
     ("admin.tls.versions", "a list of `Tls12` and `Tls13`, such as [Tls13]"),
     (
@@ -43,6 +45,14 @@ pub(super) const RIGHT: &[(&str, &str)] = &[
     ("virtual_clusters.upstream.tls.client_certificate", "such as `( chain: \"kroxy.pem\", key: \"kroxy.key\" )`"),
     ("virtual_clusters.upstream.tls.client_certificate.chain", "a path in quotes, such as \"kroxy.pem\""),
     ("virtual_clusters.upstream.tls.client_certificate.key", "a path in quotes, such as \"kroxy.key\""),
+    (
+        "virtual_clusters.upstream.tls.client_certificate.pkcs12",
+        "a path in quotes, such as \"kroxy.p12\"; without `chain` and `key`",
+    ),
+    (
+        "virtual_clusters.upstream.tls.client_certificate.password_file",
+        "a path in quotes, such as \"kroxy.p12.password\"",
+    ),
     (
         "virtual_clusters.upstream.tls.server_name",
         "a name or address without a port, in quotes, such as \"kafka.internal\"",
@@ -122,6 +132,11 @@ pub(super) const RIGHT: &[(&str, &str)] = &[
     ),
     ("virtual_clusters.gateways.tls.certificates.chain", "a path in quotes, such as \"kroxy.pem\""),
     ("virtual_clusters.gateways.tls.certificates.key", "a path in quotes, such as \"kroxy.key\""),
+    (
+        "virtual_clusters.gateways.tls.certificates.pkcs12",
+        "a path in quotes, such as \"kroxy.p12\"; without `chain` and `key`",
+    ),
+    ("virtual_clusters.gateways.tls.certificates.password_file", "a path in quotes, such as \"kroxy.p12.password\""),
     (
         "virtual_clusters.gateways.tls.client_auth",
         "`None`, `Requested( ca: \"clients.pem\" )` or `Required( ca: \"clients.pem\" )`",

@@ -71,9 +71,29 @@ impl Parser<'_> {
     }
 
     fn certificate(&mut self, raw: &RawCertificate, path: &FieldPath) -> Option<CertificateFiles> {
-        let chain = self.file(&raw.chain, &path.field("chain"));
-        let key = self.file(&raw.key, &path.field("key"));
-        Some(CertificateFiles { chain: chain?, key: key? })
+        let mut file = |name: &str, raw: &Option<String>| {
+            let file = raw.as_deref().map(|raw| self.file(raw, &path.field(name)));
+            none_or_good(file)
+        };
+        let (chain, key) = (file("chain", &raw.chain)?, file("key", &raw.key)?);
+        let (store, password_file) = (file("pkcs12", &raw.pkcs12)?, file("password_file", &raw.password_file)?);
+        let (at, what) = match (chain, key, store, password_file) {
+            (Some(chain), Some(key), None, None) => return Some(CertificateFiles::Pem { chain, key }),
+            (None, None, Some(store), password_file) => {
+                return Some(CertificateFiles::Pkcs12 { store, password_file });
+            }
+            (None, None, None, _) => (path.clone(), "there is neither `chain` with `key` nor `pkcs12`"),
+            (Some(_), None, None, _) => (path.clone(), "there is no `key` for the certificate in `chain`"),
+            (None, Some(_), None, _) => (path.clone(), "there is no `chain` with the certificate of `key`"),
+            (Some(_), Some(_), None, Some(_)) => {
+                (path.field("password_file"), "a password is for `pkcs12`: PEM keys are not encrypted")
+            }
+            (_, _, Some(_), _) => {
+                (path.field("pkcs12"), "there is `chain` or `key` as well, and one of both is enough")
+            }
+        };
+        self.wrong(&at, what);
+        None
     }
 
     pub(super) fn file(&mut self, name: &str, path: &FieldPath) -> Option<String> {

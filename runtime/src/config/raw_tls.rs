@@ -38,15 +38,23 @@ fn handshake_timeout() -> Span {
     ClientTls::HANDSHAKE_TIMEOUT.into()
 }
 
-/// A certificate and its private key. Paths are relative to the folder of the configuration file.
+/// A certificate and its private key: `chain` and `key`, or `pkcs12`. Paths are relative to the folder of the configuration file.
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct RawCertificate {
     /// PEM file: the certificate, then those that lead to a root which the other side knows.
-    pub(super) chain: String,
+    #[serde(default)]
+    pub(super) chain: Option<String>,
     /// PEM file: the private key of the first certificate, not encrypted.
-    pub(super) key: String,
+    #[serde(default)]
+    pub(super) key: Option<String>,
+    /// PKCS#12 file (`.p12`, `.pfx`) with one private key, its certificate, and those that lead to a root.
+    #[serde(default)]
+    pub(super) pkcs12: Option<String>,
+    /// File with the password of the `pkcs12` file, in its first and only line. Unless set, it is the empty one.
+    #[serde(default)]
+    pub(super) password_file: Option<String>,
 }
 
 /// What clients have to show.

@@ -79,6 +79,48 @@ pub enum TlsError {
         /// What is wrong.
         why: String,
     },
+    /// It is something else than PKCS#12, or damaged.
+    #[error("{path} is no PKCS#12 file: {why}")]
+    NotAStore {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A store that wants another password.
+    #[error("the password in {file} does not open {path}")]
+    WrongPassword {
+        /// The store.
+        path: String,
+        /// The file with the password.
+        file: String,
+    },
+    /// A store that wants a password, where none is configured.
+    #[error("{path} has a password, and no `password_file` says it")]
+    NoPassword {
+        /// The store.
+        path: String,
+    },
+    /// A store of certificates only.
+    #[error("{path} has no private key: a store of those who are trusted is none of a certificate's own")]
+    NoKey {
+        /// The store.
+        path: String,
+    },
+    /// A store of several certificates.
+    #[error("{path} has {keys} private keys, and which one is meant cannot be told: make a store of each")]
+    SeveralKeys {
+        /// The store.
+        path: String,
+        /// How many there are.
+        keys: usize,
+    },
+    /// A store with a key only.
+    #[error("{path} has no certificate, only a private key")]
+    NoCertificate {
+        /// The store.
+        path: String,
+    },
     /// A certificate that cannot be a root of trust.
     #[error("the certificate of {subject} in {path} cannot be trusted: {why}")]
     BadRoot {

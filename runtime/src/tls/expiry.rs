@@ -5,15 +5,16 @@
 use super::{
     Crypto,
     certificate::{Described, date},
-    files::File,
+    files::{File, PASSWORD_FILE, PKCS12, Store},
     identity::certificates,
+    store,
 };
 use crate::limits;
 use kroxy_core::{reload::Material, status::CertificateStatus};
 use std::{fmt, time::Duration};
 use tracing::warn;
 
-const CHAIN: &str = ".chain";
+const CHAIN: &str = "chain";
 
 /// A certificate that the proxy shows, or of its chain the one that expires first.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,12 +28,23 @@ pub(crate) struct Own {
 
 /// The certificates that a virtual cluster shows, as far as they can be read.
 pub(crate) fn own(material: &Material) -> Vec<Own> {
-    let chains = material.files.iter().filter_map(|(field, file)| {
-        let secret = file.contents.as_ref().ok()?;
-        let chain = certificates(File { path: "", bytes: &secret.0 }).ok()?;
+    let file = |field: &str| {
+        let secret = material.files.get(field)?.contents.as_ref().ok()?;
+        Some(File { path: "", bytes: &secret.0 })
+    };
+    let chains = material.files.keys().filter_map(|field| {
+        let (owner, kind) = field.rsplit_once('.')?;
+        let chain = match kind {
+            CHAIN => certificates(file(field)?).ok()?,
+            PKCS12 => {
+                let password = file(&format!("{owner}.{PASSWORD_FILE}"));
+                store::open(Store { file: file(field)?, password }).ok()?.0
+            }
+            _ => return None,
+        };
         let first_to_expire = chain.into_iter().map(|(_, described)| described).min_by_key(|d| d.not_after)?;
         let Described { subject, not_after, .. } = first_to_expire;
-        Some(Own { field: field.strip_suffix(CHAIN)?.to_owned(), subject, not_after })
+        Some(Own { field: owner.to_owned(), subject, not_after })
     });
     chains.collect()
 }

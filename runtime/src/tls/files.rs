@@ -11,6 +11,10 @@ use kroxy_core::{
 };
 use std::collections::BTreeMap;
 
+/// Fields of a certificate that is in a PKCS#12 file.
+pub(super) const PKCS12: &str = "pkcs12";
+pub(super) const PASSWORD_FILE: &str = "password_file";
+
 pub(super) const FIELD_OF_UPSTREAM: &str = "upstream.tls";
 
 pub(super) fn field_of_gateway(name: &GatewayName) -> String {
@@ -59,9 +63,14 @@ pub(crate) fn of_cluster(cluster: &VirtualCluster) -> Vec<Needed> {
     gateways.flat_map(|(tls, field)| of_clients(tls, &field)).chain(upstream).collect()
 }
 
-fn both<'a>(certificate: &'a CertificateFiles, field: &str) -> [(String, &'a str); 2] {
-    let CertificateFiles { chain, key } = certificate;
-    [(format!("{field}.chain"), chain), (format!("{field}.key"), key)]
+fn both<'a>(certificate: &'a CertificateFiles, field: &str) -> Vec<(String, &'a str)> {
+    match certificate {
+        CertificateFiles::Pem { chain, key } => vec![(format!("{field}.chain"), chain), (format!("{field}.key"), key)],
+        CertificateFiles::Pkcs12 { store, password_file } => {
+            let password = password_file.as_deref().map(|file| (format!("{field}.{PASSWORD_FILE}"), file));
+            [(format!("{field}.{PKCS12}"), store.as_str())].into_iter().chain(password).collect()
+        }
+    }
 }
 
 fn needed<'a>(all: impl Iterator<Item = (String, &'a str)>, field: &str, purpose: FilePurpose) -> Vec<Needed> {
@@ -73,6 +82,13 @@ fn needed<'a>(all: impl Iterator<Item = (String, &'a str)>, field: &str, purpose
 pub struct Contents<'a> {
     files: &'a BTreeMap<String, FileContents>,
     field: &'a str,
+}
+
+/// A PKCS#12 file, and the file with its password.
+#[derive(Clone, Copy)]
+pub(super) struct Store<'a> {
+    pub(super) file: File<'a>,
+    pub(super) password: Option<File<'a>>,
 }
 
 /// What a file held.

@@ -1,10 +1,14 @@
-//! Certificates with their keys, and roots of trust, out of PEM files.
+//! Certificates with their keys, and roots of trust, out of files.
 
-use super::{Contents, Crypto, TlsError, certificate::Described, files::File};
+use super::{
+    Contents, Crypto, TlsError,
+    certificate::Described,
+    files::{File, PASSWORD_FILE, PKCS12, Store},
+    store,
+};
 use kroxy_core::config::tls::CertificateFiles;
 use rustls::{
     InconsistentKeys, RootCertStore,
-    crypto::CryptoProvider,
     pki_types::{
         CertificateDer, PrivateKeyDer,
         pem::{self, PemObject},
@@ -14,6 +18,9 @@ use rustls::{
 use std::sync::Arc;
 use tracing::warn;
 
+/// Certificates, each leading to the next.
+pub(super) type Chain = Vec<(CertificateDer<'static>, Described)>;
+
 /// Reads a certificate and its key, which have to be good now.
 pub(super) fn identity(
     files: &CertificateFiles,
@@ -21,21 +28,33 @@ pub(super) fn identity(
     field: &str,
     crypto: &Crypto,
 ) -> Result<Arc<CertifiedKey>, TlsError> {
-    let chain_file = contents.file(&format!("{field}.chain"), &files.chain)?;
-    let key_file = contents.file(&format!("{field}.key"), &files.key)?;
-    let chain = certificates(chain_file)?;
+    let (chain, key, key_path) = match files {
+        CertificateFiles::Pem { chain, key } => {
+            let chain_file = contents.file(&format!("{field}.chain"), chain)?;
+            let key_file = contents.file(&format!("{field}.key"), key)?;
+            (certificates(chain_file)?, private_key(key_file), key)
+        }
+        CertificateFiles::Pkcs12 { store, password_file } => {
+            let file = contents.file(&format!("{field}.{PKCS12}"), store)?;
+            let password = password_file.as_deref();
+            let password = password.map(|path| contents.file(&format!("{field}.{PASSWORD_FILE}"), path)).transpose()?;
+            let (chain, key) = store::open(Store { file, password })?;
+            (chain, Ok(key), store)
+        }
+    };
     let (_, described) = &chain[0];
-    described.check_time(crypto.now(), chain_file.path)?;
+    described.check_time(crypto.now(), files.certificate())?;
     let subject = described.subject.clone();
-    let key = private_key(key_file, &crypto.provider)?;
+    let bad = |e: rustls::Error| TlsError::BadKey { path: key_path.clone(), why: e.to_string() };
+    let key = crypto.provider.key_provider.load_private_key(key?).map_err(bad)?;
     let certified = CertifiedKey::new(chain.into_iter().map(|(der, _)| der).collect(), key);
     match certified.keys_match() {
         // A key that cannot tell its public half is found out in the first handshake.
         Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(Arc::new(certified)),
         Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
-            Err(TlsError::KeyMismatch { key: files.key.clone(), chain: files.chain.clone(), subject })
+            Err(TlsError::KeyMismatch { key: key_path.clone(), chain: files.certificate().to_owned(), subject })
         }
-        Err(other) => Err(TlsError::BadKey { path: files.key.clone(), why: other.to_string() }),
+        Err(other) => Err(bad(other)),
     }
 }
 
@@ -57,7 +76,7 @@ pub(super) fn roots(path: &str, field: &str, contents: &Contents<'_>, now: i64) 
 }
 
 /// At least one.
-pub(super) fn certificates(file: File<'_>) -> Result<Vec<(CertificateDer<'static>, Described)>, TlsError> {
+pub(super) fn certificates(file: File<'_>) -> Result<Chain, TlsError> {
     let mut all = Vec::new();
     for (n, block) in CertificateDer::pem_slice_iter(file.bytes).enumerate() {
         let der = block.map_err(|e| not_pem(file, &e))?;
@@ -75,16 +94,14 @@ pub(super) fn certificates(file: File<'_>) -> Result<Vec<(CertificateDer<'static
     Ok(all)
 }
 
-fn private_key(file: File<'_>, provider: &CryptoProvider) -> Result<Arc<dyn rustls::sign::SigningKey>, TlsError> {
-    let key = PrivateKeyDer::from_pem_slice(file.bytes).map_err(|e| {
+fn private_key(file: File<'_>) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(file.bytes).map_err(|e| {
         if matches!(e, pem::Error::NoItemsFound) {
             no_block(file, "private key", "PRIVATE KEY", instead_of_a_key(file.bytes))
         } else {
             not_pem(file, &e)
         }
-    })?;
-    let bad = |e: rustls::Error| TlsError::BadKey { path: file.path.to_owned(), why: e.to_string() };
-    provider.key_provider.load_private_key(key).map_err(bad)
+    })
 }
 
 fn instead_of_a_key(bytes: &[u8]) -> &'static str {

@@ -16,6 +16,7 @@ mod handshake;
 mod hello;
 mod identity;
 mod read_ahead;
+mod store;
 mod stream;
 mod upstream;
 mod verify;

@@ -9,12 +9,18 @@ mod folder;
 #[expect(dead_code, reason = "other stories need more of it")]
 mod frames;
 mod limits;
+mod pkcs12;
 #[path = "../ports/mod.rs"]
 mod ports;
 mod proxy_protocol;
 
+use certificates::Authority;
+use folder::Folder;
 use frames::{HEARTBEAT, HEARTBEAT_OK};
-use kroxy_core::{proxy::Trigger, status::ClusterState};
+use kroxy_core::{
+    proxy::Trigger,
+    status::{ClusterState, ReloadReport},
+};
 use ports::free_port;
 use runtime::{
     clock::Clock,
@@ -22,9 +28,15 @@ use runtime::{
     net::OsNet,
     proxy::{Lifetime, Proxy, Source},
 };
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -32,6 +44,7 @@ use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     time::timeout,
 };
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// Long enough for a machine under load, short enough to notice what hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -55,6 +68,12 @@ struct World {
 
 impl World {
     async fn new(more: More<'_>) -> Self {
+        let world = Self::starting(more).await;
+        world.comes_to(ClusterState::Serving).await;
+        world
+    }
+
+    async fn starting(more: More<'_>) -> Self {
         let upstream = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let clients_at = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let node_port = free_port();
@@ -62,23 +81,30 @@ impl World {
         let loaded = load::loaded(config::parse_str("test", &text).unwrap_or_else(|e| panic!("{e}")));
         let proxy = Proxy::new(loaded, Source::memory(), OsNet, Clock::system(), 1);
         let lifetime = proxy.startup().expect("a new proxy can be started");
-        let world = Self { proxy, lifetime, upstream, clients_at, node_port };
-        let mut events = world.proxy.events();
-        let serves = async {
-            while world.proxy.status().virtual_clusters[0].state != ClusterState::Serving {
+        Self { proxy, lifetime, upstream, clients_at, node_port }
+    }
+
+    async fn comes_to(&self, state: ClusterState) {
+        let mut events = self.proxy.events();
+        let there = async {
+            while self.proxy.status().virtual_clusters[0].state != state {
                 let _ = events.recv().await; // whatever it was, the state is looked at again
             }
         };
-        timeout(PATIENCE, serves).await.expect("the cluster comes to serve");
-        world
+        timeout(PATIENCE, there).await.expect("in time");
     }
 
     /// Puts other settings in force.
     async fn reload(&self, more: More<'_>) {
+        assert_eq!(self.reloaded(more).await.errors, [""; 0]);
+    }
+
+    /// The same, which may not come off.
+    async fn reloaded(&self, more: More<'_>) -> ReloadReport {
         let text = text(&self.upstream, self.clients_at, self.node_port, more);
         let loaded = load::loaded(config::parse_str("test", &text).unwrap_or_else(|e| panic!("{e}")));
         let reloaded = timeout(PATIENCE, self.proxy.reload(Trigger::Api, loaded)).await.expect("in time");
-        assert_eq!(reloaded.expect("not busy").errors, [""; 0]);
+        reloaded.expect("not busy")
     }
 
     /// A client on this machine, at one of its addresses.
@@ -155,7 +181,7 @@ fn text(upstream: &TcpListener, clients_at: SocketAddr, node_port: u16, more: Mo
     let kind = if gateway.contains("sni:") { "" } else { &kind };
     let gateway = gateway.replace("{at}", &clients_at.to_string());
     format!(
-        r#"(admin: (bind: "127.0.0.1:0"), virtual_clusters: [(name: "c", drain_timeout: "200ms", {cluster}
+        r#"(admin: (bind: "127.0.0.1:0"), on_virtual_cluster_failure: (serve: Remaining), virtual_clusters: [(name: "c", drain_timeout: "200ms", {cluster}
         upstream: (bootstrap_servers: ["{upstream}"], {of_upstream}), gateways: [(name: "g", {gateway} {kind})])])"#
     )
 }
@@ -165,6 +191,19 @@ async fn take<S: AsyncReadExt + Unpin>(stream: &mut S, wanted: &[u8]) {
     let mut read = vec![0; wanted.len()];
     timeout(PATIENCE, stream.read_exact(&mut read)).await.expect("in time").expect("readable");
     assert_eq!(read, wanted, "{}", read.escape_ascii());
+}
+
+/// Shakes hands with a server for `name` that this authority has signed.
+async fn shake_hands(stream: TcpStream, authority: &Authority, name: &str) -> io::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).expect("one")).expect("a root");
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("supported")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from(name.to_owned()).expect("a name");
+    timeout(PATIENCE, TlsConnector::from(Arc::new(config)).connect(name, stream)).await.expect("in time")
 }
 
 /// Whether the other side has ended the connection, one way or the other, before it said anything.

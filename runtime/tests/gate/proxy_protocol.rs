@@ -1,16 +1,7 @@
 //! A load balancer says whose connections they are.
 
 use super::*;
-use certificates::Authority;
-use folder::Folder;
 use kroxy_core::proxy_protocol::{Ends, Header, Version};
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
-use std::sync::Arc;
-use tokio_rustls::{TlsConnector, client::TlsStream};
 
 const REQUIRED: &str = r#"proxy_protocol: Required(from: ["127.0.0.1"]),"#;
 const ALLOWED: &str = r#"proxy_protocol: Allowed(from: ["127.0.0.1"]),"#;
@@ -148,16 +139,8 @@ impl Tls {
     }
 
     async fn connect(&self, mut stream: TcpStream, first: &[u8]) -> io::Result<TlsStream<TcpStream>> {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.authority.pem.as_bytes()).expect("one")).expect("a root");
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("supported")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         stream.write_all(first).await?;
-        let name = ServerName::try_from("c.kafka.example").expect("a name");
-        timeout(PATIENCE, TlsConnector::from(Arc::new(config)).connect(name, stream)).await.expect("in time")
+        shake_hands(stream, &self.authority, "c.kafka.example").await
     }
 }
 

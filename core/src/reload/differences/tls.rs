@@ -58,7 +58,7 @@ fn on(there: &bool) -> String {
 }
 
 fn certificate(files: &CertificateFiles) -> String {
-    files.chain.clone()
+    files.certificate().to_owned()
 }
 
 fn demand(auth: &ClientAuth) -> String {
