@@ -8,19 +8,24 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct Clock {
     origin: tokio::time::Instant,
     wall_origin: Duration,
-    /// The operating system's time of day may be set while the proxy runs.
-    system: bool,
+    /// Tells the time of day where that may be set while the proxy runs.
+    wall: Option<fn() -> Duration>,
 }
 
 impl Clock {
     /// A clock that starts now, at the operating system's time of day.
     pub fn system() -> Self {
-        Self { system: true, ..Self::starting_at(since_epoch()) }
+        Self::following(since_epoch)
+    }
+
+    /// A clock that starts now, at the time of day that `wall` tells: since 1970-01-01.
+    pub fn following(wall: fn() -> Duration) -> Self {
+        Self { wall: Some(wall), ..Self::starting_at(wall()) }
     }
 
     /// A clock that starts now, when it is `since_epoch` after 1970-01-01.
     pub fn starting_at(since_epoch: Duration) -> Self {
-        Self { origin: tokio::time::Instant::now(), wall_origin: since_epoch, system: false }
+        Self { origin: tokio::time::Instant::now(), wall_origin: since_epoch, wall: None }
     }
 
     /// Now, for a machine.
@@ -36,7 +41,7 @@ impl Clock {
     /// The time of day, as certificates are judged by: since 1970-01-01. A system whose clock is set right after the start
     /// is judged by the right one.
     pub fn since_epoch(&self) -> Duration {
-        if self.system { since_epoch() } else { self.wall_origin + self.origin.elapsed() }
+        self.wall.map_or_else(|| self.wall_origin + self.origin.elapsed(), |wall| wall())
     }
 
     /// ms since 1970-01-01.

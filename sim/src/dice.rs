@@ -17,6 +17,11 @@ impl Dice {
         self.0.next_u64()
     }
 
+    /// Fills with bytes, each as likely.
+    pub(crate) fn fill(&mut self, bytes: &mut [u8]) {
+        bytes.chunks_mut(8).for_each(|part| part.copy_from_slice(&self.0.next_u64().to_be_bytes()[..part.len()]));
+    }
+
     /// A number of the range, each as likely.
     pub(crate) fn between(&mut self, range: RangeInclusive<u64>) -> u64 {
         let span = range.end().saturating_sub(*range.start()).saturating_add(1);

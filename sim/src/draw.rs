@@ -3,7 +3,7 @@
 //! With all kinds in every run, each run looks the same, and one kind hides what another would have shown. Plans are
 //! strategies of proptest, so that a plan that fails can be shrunk: to fewer faults, to simpler weather, to less load.
 
-use crate::plan::{Change, Fault, Link, Load, Plan, Rude, Timed, Way, Weather, Wrong};
+use crate::plan::{Change, Fault, Link, Load, Plan, Rude, Timed, Tls, Way, Weather, Wrong};
 use proptest::{
     collection::vec,
     prelude::*,
@@ -16,6 +16,8 @@ use proptest::{
 const FIRST_MS: u64 = 500;
 /// Of 1000 plans, how many know a kind of fault.
 const KNOWN_PER_MILLE: f64 = 0.25;
+/// ms in which certificates expire.
+const YEARS_MS: i64 = 2 * 365 * 86_400_000;
 /// Most faults of a plan.
 const FAULTS: usize = 14;
 
@@ -48,9 +50,9 @@ pub fn plans(seed: u64) -> impl Strategy<Value = Plan> {
     // What faults have to fit, and which kinds there are, stays as it is while a plan is shrunk.
     let swarm = vec(prop::option::weighted(KNOWN_PER_MILLE, 1_u32..=4), KINDS.len());
     (shapes(), swarm).no_shrink().prop_flat_map(move |(shape, swarm)| {
-        (weather(), load(), faults(shape, &swarm)).prop_map(move |(weather, load, faults)| {
+        (weather(), load(), tls(shape.clusters), faults(shape, &swarm)).prop_map(move |(weather, load, tls, faults)| {
             let Shape { clusters, nodes, partitions, heal_at_ms } = shape;
-            Plan { seed, clusters, nodes, partitions, weather, load, faults, heal_at_ms }
+            Plan { seed, clusters, nodes, partitions, weather, load, tls, faults, heal_at_ms }
         })
     })
 }
@@ -100,6 +102,12 @@ fn load() -> impl Strategy<Value = Load> {
     })
 }
 
+/// Most worlds speak none, and in the others not all clusters do.
+fn tls(clusters: u8) -> impl Strategy<Value = Vec<Tls>> {
+    let any = (any::<bool>(), any::<bool>()).prop_map(|(clients, upstream)| Tls { clients, upstream });
+    prop_oneof![5 => Just(Vec::new()), 2 => vec(any, usize::from(clusters))]
+}
+
 /// Faults of the kinds that the swarm knows, each as often as it says, in the order of their times.
 fn faults(shape: Shape, swarm: &[Option<u32>]) -> BoxedStrategy<Vec<Timed>> {
     let known: Vec<_> =
@@ -147,7 +155,11 @@ const KINDS: &[fn(Shape) -> BoxedStrategy<Fault>] = &[
     |_| lasts().prop_map(|down_ms| Fault::ProxyRestart { down_ms }).boxed(),
     |_| lasts().prop_map(|down_ms| Fault::ProxyCrash { down_ms }).boxed(),
     |_| lasts().prop_map(|down_ms| Fault::PowerLoss { down_ms }).boxed(),
-    |_| select(vec![-86_400_000, -1_500, 700, 3_600_000]).prop_map(|by_ms| Fault::ClockJump { by_ms }).boxed(),
+    |_| {
+        select(vec![-86_400_000, -1_500, 700, 3_600_000, -YEARS_MS, YEARS_MS])
+            .prop_map(|by_ms| Fault::ClockJump { by_ms })
+            .boxed()
+    },
     |_| change().prop_map(|change| Fault::Reload { change }).boxed(),
     |s| {
         let drains = (0..s.clusters, lasts());
@@ -180,7 +192,7 @@ fn wrong() -> impl Strategy<Value = Wrong> {
 }
 
 fn rude() -> impl Strategy<Value = Rude> {
-    select(vec![
+    let usual = vec![
         Rude::HalfRequest,
         Rude::Garbage,
         Rude::Deaf,
@@ -189,11 +201,24 @@ fn rude() -> impl Strategy<Value = Rude> {
         Rude::Impatient,
         Rude::Flood,
         Rude::Patient,
-    ])
+    ];
+    // A storm takes longer to play than all the rest of most plans.
+    prop_oneof![40 => select(usual), 1 => Just(Rude::Storm)]
 }
 
 fn change() -> impl Strategy<Value = Change> {
-    select(vec![Change::Limits, Change::Upstream, Change::Grow, Change::Unreadable, Change::TakenPort, Change::HalfBad])
+    select(vec![
+        Change::Limits,
+        Change::Upstream,
+        Change::Grow,
+        Change::Unreadable,
+        Change::TakenPort,
+        Change::HalfBad,
+        Change::Renewed,
+        Change::Broken,
+        Change::Expired,
+        Change::ForeignCa,
+    ])
 }
 
 #[cfg(test)]
@@ -215,7 +240,7 @@ mod tests {
         let drawn: Vec<BTreeSet<_>> =
             (0..400).map(|seed| Plan::drawn(seed).faults.iter().map(|timed| timed.fault.kind()).collect()).collect();
         let kinds: BTreeSet<_> = drawn.iter().flatten().collect();
-        assert_eq!(kinds.len(), 25, "{kinds:?}");
+        assert_eq!(kinds.len(), 27, "{kinds:?}");
         for kind in kinds {
             let known = drawn.iter().filter(|drawn| drawn.contains(kind)).count();
             assert!(known > 5 && known < 200, "{known} of 400 seeds know {kind:?}");

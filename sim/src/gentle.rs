@@ -28,7 +28,9 @@ impl Plan {
         let concerns = |change: Change| match change {
             Change::Limits | Change::Upstream | Change::Grow | Change::TakenPort => is(0),
             Change::HalfBad => is(0) || is(self.clusters - 1),
-            Change::Unreadable => false,
+            // A file that is spoiled concerns the first one, as does putting it right again.
+            Change::Broken | Change::Expired | Change::ForeignCa => is(0),
+            Change::Unreadable | Change::Renewed => false,
         };
         self.faults.iter().any(|timed| matches!(timed.fault, Fault::Reload { change } if concerns(change)))
     }
@@ -41,11 +43,22 @@ const fn is_gentle(fault: &Fault) -> bool {
         Fault::CoordinatorMove { .. }
         | Fault::Client { .. }
         | Fault::ProxyRestart { .. }
-        | Fault::Reload { .. }
+        | Fault::Reload {
+            change:
+                Change::Limits
+                | Change::Upstream
+                | Change::Grow
+                | Change::Unreadable
+                | Change::TakenPort
+                | Change::HalfBad
+                | Change::Renewed,
+        }
         | Fault::Drain { .. }
         | Fault::PortTaken { .. } => true,
         // Where the leader moves, records with acks=0 are lost by Kafka's own rules.
-        Fault::LeaderMove { .. }
+        // With a spoiled certificate nobody gets in or out.
+        Fault::Reload { change: Change::Broken | Change::Expired | Change::ForeignCa }
+        | Fault::LeaderMove { .. }
         | Fault::BrokerBounce { .. }
         | Fault::BrokerHangs { .. }
         | Fault::BrokerMoves { .. }

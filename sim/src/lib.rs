@@ -22,6 +22,7 @@ mod net;
 pub mod plan;
 pub mod report;
 mod timeline;
+mod tls;
 mod topology;
 pub mod world;
 

@@ -23,10 +23,23 @@ pub struct Plan {
     pub weather: Weather,
     /// What clients do.
     pub load: Load,
+    /// By virtual cluster, where TLS is spoken; those without an entry speak none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tls: Vec<Tls>,
     /// What goes wrong, and when.
     pub faults: Vec<Timed>,
     /// ms until all faults are healed and everybody has to get on.
     pub heal_at_ms: u64,
+}
+
+/// Where a virtual cluster speaks TLS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// With its clients.
+    pub clients: bool,
+    /// With its brokers, who demand a certificate in turn.
+    pub upstream: bool,
 }
 
 /// The network on a usual day.
@@ -85,6 +98,11 @@ impl Weather {
         Self { latency_ms: (1, 20), short_per_mille: 300, stall_per_mille: 20, stall_max_ms: 30, window: 32 << 10 };
 }
 
+impl Tls {
+    /// Everywhere.
+    pub const BOTH: Self = Self { clients: true, upstream: true };
+}
+
 impl Load {
     /// One of each kind, and a group of two.
     pub const ONE_OF_EACH: Self = Self {
@@ -111,6 +129,7 @@ impl Plan {
             partitions: 2,
             weather: Weather::FAIR,
             load: Load::ONE_OF_EACH,
+            tls: Vec::new(),
             faults: Vec::new(),
             heal_at_ms: 5_000,
         }
@@ -121,6 +140,11 @@ impl Plan {
     pub fn with(mut self, faults: impl IntoIterator<Item = (u64, Fault)>) -> Self {
         self.faults.extend(faults.into_iter().map(|(at_ms, fault)| Timed { at_ms, fault }));
         self
+    }
+
+    /// Where a virtual cluster speaks TLS.
+    pub fn tls_of(&self, cluster: u8) -> Tls {
+        self.tls.get(usize::from(cluster)).copied().unwrap_or_default()
     }
 
     /// As it is kept in a file.
@@ -166,6 +190,10 @@ impl fmt::Display for Plan {
             weather.stall_per_mille,
             weather.window
         )?;
+        for (cluster, Tls { clients, upstream }) in self.tls.iter().enumerate() {
+            let yes = |spoken| if spoken { "TLS" } else { "plain" };
+            writeln!(f, "cluster  {cluster}: {} with clients, {} with brokers", yes(*clients), yes(*upstream))?;
+        }
         let mut kinds: BTreeMap<_, usize> = BTreeMap::new();
         faults.iter().for_each(|timed| *kinds.entry(timed.fault.kind()).or_default() += 1);
         let kinds: Vec<String> = kinds.into_iter().map(|(kind, count)| format!("{count} {kind}")).collect();

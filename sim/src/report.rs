@@ -78,6 +78,8 @@ impl Report {
                 Outcome::Written | Outcome::Indefinite => operations.2 += 1,
             }
         }
+        let editions = wires.editions();
+        let editions = editions.into_iter().map(|edition| format!("gateway certificate {edition} shown"));
         Self {
             violations,
             faults,
@@ -90,7 +92,7 @@ impl Report {
             transitions: seen.transitions,
             reloads: seen.reloads,
             lives: seen.lives,
-            marks: seen.marks,
+            marks: seen.marks.into_iter().chain(editions).collect(),
             slowest,
             journal: journal.digest(),
             tail: journal.tail(),

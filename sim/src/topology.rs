@@ -1,8 +1,12 @@
 //! Who is where: names, ports and the configuration of the proxy.
 
-use crate::{limits, plan::Change};
+use crate::{
+    limits,
+    plan::{Change, Plan},
+};
+use bytes::Bytes;
 use runtime::config;
-use std::fmt::Write;
+use std::{fmt::Write, path::Path};
 
 /// The turmoil host of the proxy.
 pub(crate) const PROXY: &str = "proxy";
@@ -10,6 +14,24 @@ pub(crate) const PROXY: &str = "proxy";
 pub(crate) const CLIENTS: &str = "clients";
 /// What clients know the proxy as.
 pub(crate) const ADVERTISED: &str = "kafka.public.example";
+/// What the names end in that clients know.
+pub(crate) const PUBLIC: &str = ".public.example";
+/// What the first cluster's gateway shows its clients.
+pub(crate) const FIRST_CHAIN: &str = "first-gateway.pem";
+/// The key to it.
+pub(crate) const FIRST_KEY: &str = "first-gateway.key";
+/// What the other gateways show.
+pub(crate) const CHAIN: &str = "gateway.pem";
+/// The key to it.
+pub(crate) const KEY: &str = "gateway.key";
+/// Who has signed what brokers of the first cluster show.
+pub(crate) const FIRST_CA: &str = "first-brokers-ca.pem";
+/// Who has signed what other brokers show.
+pub(crate) const CA: &str = "brokers-ca.pem";
+/// What the proxy shows brokers.
+pub(crate) const OWN_CHAIN: &str = "kroxy.pem";
+/// The key to it.
+pub(crate) const OWN_KEY: &str = "kroxy.key";
 /// What the names of all brokers end in: no client may ever see it.
 pub(crate) const UPSTREAM: &str = ".upstream.example";
 /// The topic of idempotent producers and of the consumer group.
@@ -76,57 +98,72 @@ pub(crate) fn cluster_of(host: &str) -> u8 {
     host.strip_prefix("brokers-").and_then(|number| number.parse().ok()).unwrap_or_default()
 }
 
-/// The configuration of a proxy for so many clusters of so many brokers, as a file would say it.
-pub(crate) fn configuration(clusters: u8, nodes: u8, change: Option<Change>) -> String {
+/// The configuration of the proxy of a plan's world, as a file would say it.
+pub(crate) fn configuration(plan: &Plan, change: Option<Change>) -> String {
     let mut text = format!(
         "(
     admin: (bind: \"{LOOPBACK}:{ADMIN}\"),
     on_virtual_cluster_failure: (serve: Remaining, retry: (max_retries: Forever, initial_backoff: \"200ms\", max_backoff: \"2s\")),
     virtual_clusters: [\n"
     );
-    for cluster in 0..clusters {
-        let is_last = cluster > 0 && cluster + 1 == clusters;
+    for cluster in 0..plan.clusters {
+        let is_last = cluster > 0 && cluster + 1 == plan.clusters;
         let change = match change {
             Some(Change::HalfBad) if is_last => Some(Change::Upstream),
             change => change.filter(|_| cluster == 0),
         };
-        let mut servers: Vec<String> =
-            (0..nodes).map(|n| format!("\"{}:{}\"", bootstrap_name(cluster, n), broker_port(n))).collect();
-        let mut bootstrap = bootstrap_port(cluster);
-        let mut frame = "8MiB";
-        let mut ranges = format!("(ids: (0, {}), first_port: {})", nodes - 1, bootstrap + 1);
-        match change {
-            Some(Change::Limits) => frame = "4MiB",
-            Some(Change::Upstream) => servers.reverse(),
-            Some(Change::Grow) => {
-                write!(ranges, ", (ids: (10, 12), first_port: {})", bootstrap + 50).expect("a string takes everything");
-            }
-            Some(Change::TakenPort | Change::HalfBad) => bootstrap = TAKEN,
-            Some(Change::Unreadable) => servers.push("0:0:0".to_owned()),
-            None => {}
+        text += &virtual_cluster(plan, cluster, change);
+    }
+    text + "    ],\n)\n"
+}
+
+fn virtual_cluster(plan: &Plan, cluster: u8, change: Option<Change>) -> String {
+    let mut servers: Vec<String> =
+        (0..plan.nodes).map(|n| format!("\"{}:{}\"", bootstrap_name(cluster, n), broker_port(n))).collect();
+    let mut bootstrap = bootstrap_port(cluster);
+    let mut frame = "8MiB";
+    let mut ranges = format!("(ids: (0, {}), first_port: {})", plan.nodes - 1, bootstrap + 1);
+    match change {
+        Some(Change::Limits) => frame = "4MiB",
+        Some(Change::Upstream) => servers.reverse(),
+        Some(Change::Grow) => {
+            write!(ranges, ", (ids: (10, 12), first_port: {})", bootstrap + 50).expect("a string takes everything");
         }
-        write!(
-            text,
-            "        (
+        Some(Change::TakenPort | Change::HalfBad) => bootstrap = TAKEN,
+        Some(Change::Unreadable) => servers.push("0:0:0".to_owned()),
+        // What is new is in the files that the configuration names.
+        Some(Change::Renewed | Change::Broken | Change::Expired | Change::ForeignCa) | None => {}
+    }
+    let tls = plan.tls_of(cluster);
+    let ((chain, key), ca) = if cluster == 0 { ((FIRST_CHAIN, FIRST_KEY), FIRST_CA) } else { ((CHAIN, KEY), CA) };
+    let towards_clients =
+        format!("tls: (certificates: [(chain: \"{chain}\", key: \"{key}\")], handshake_timeout: \"4s\"), ");
+    let own = format!("client_certificate: (chain: \"{OWN_CHAIN}\", key: \"{OWN_KEY}\")");
+    let towards_upstream = format!(", tls: (ca: File(\"{ca}\"), {own})");
+    format!(
+        "        (
             name: \"{name}\",
-            upstream: (bootstrap_servers: [{servers}], connect_timeout: \"2s\"),
-            gateways: [(name: \"default\", port_per_broker: (
+            upstream: (bootstrap_servers: [{servers}], connect_timeout: \"2s\"{towards_upstream}),
+            gateways: [(name: \"default\", {towards_clients}port_per_broker: (
                 bind: \"0.0.0.0\", advertised_host: \"{ADVERTISED}\", bootstrap_port: {bootstrap}, nodes: [{ranges}],
             ))],
             drain_timeout: \"{drain}ms\",
             first_request_timeout: \"5s\",
             limits: (max_request_frame: \"{frame}\"),
         ),\n",
-            name = cluster_name(cluster),
-            servers = servers.join(", "),
-            drain = limits::DRAIN.as_millis(),
-        )
-        .expect("a string takes everything");
-    }
-    text + "    ],\n)\n"
+        name = cluster_name(cluster),
+        servers = servers.join(", "),
+        towards_upstream = if tls.upstream { &towards_upstream } else { "" },
+        towards_clients = if tls.clients { &towards_clients } else { "" },
+        drain = limits::DRAIN.as_millis(),
+    )
 }
 
-/// What a configuration file says, ready for the proxy.
-pub(crate) fn read(text: &str) -> Result<kroxy_core::reload::Loaded, String> {
-    config::parse_str("sim.ron", text).map(runtime::load::loaded).map_err(|e| e.to_string())
+/// What a configuration file says, ready for the proxy; `file` reads the files that it names.
+pub(crate) fn read(
+    text: &str,
+    file: impl Fn(&Path) -> Result<Bytes, String>,
+) -> Result<kroxy_core::reload::Loaded, String> {
+    let parsed = config::parse_str("sim.ron", text).map_err(|e| e.to_string())?;
+    Ok(runtime::load::loaded_by(parsed, file))
 }

@@ -12,9 +12,9 @@ use crate::{
     findings::{Checker, Finding, Findings},
     history::History,
     hosts::{
-        Surroundings,
+        self, Surroundings,
         brokers::{self, Brokers, Truth},
-        proxy::{self, File, ProxyHost, Seen},
+        proxy::{self, Disk, ProxyHost, Seen},
     },
     journal::Journal,
     limits, lock,
@@ -29,7 +29,7 @@ use kroxy_core::status::ClusterState;
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, atomic::Ordering},
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 use tokio::sync::watch;
@@ -62,12 +62,12 @@ pub fn run(plan: &Plan, journal: &Journal) -> Result<Report, NotDeterministic> {
     let findings = Findings::default();
     let history = History::new(findings.clone());
     let around = Surroundings {
-        wires: Wires::new(plan.seed, plan.weather, journal.clone(), findings.clone()),
+        wires: Wires::new(plan, journal.clone(), findings.clone()),
         journal: journal.clone(),
         findings: findings.clone(),
         seed: plan.seed,
-        wrong_by_ms: Arc::default(),
     };
+    hosts::put_clock_right();
     let mut elapsed = Duration::ZERO;
     // A panic anywhere on a simulated host ends the world, and is a finding like any other.
     let played = catch_unwind(AssertUnwindSafe(|| {
@@ -134,7 +134,7 @@ impl<'a> World<'a> {
             plan: plan.clone(),
             orders: Mailbox::default(),
             seen: seen.clone(),
-            file: Arc::new(Mutex::new(File::new(topology::configuration(plan.clusters, plan.nodes, None)))),
+            disk: Arc::new(Mutex::new(Disk::new(plan))),
             around: around.clone(),
         };
         around.wires.name(topology::ADVERTISED, topology::PROXY);
@@ -274,9 +274,7 @@ impl<'a> World<'a> {
             Action::Crash => self.crash(),
             Action::Revive => self.revive(),
             Action::Power(on) => self.power(*on),
-            Action::ClockJump(by_ms) => {
-                self.around.wrong_by_ms.fetch_add(*by_ms, Ordering::Relaxed);
-            }
+            Action::ClockJump(by_ms) => hosts::jump(*by_ms),
         }
     }
 
@@ -324,6 +322,7 @@ impl<'a> World<'a> {
     fn heal(&mut self) {
         self.around.journal.note("world", format_args!("everything is healed"));
         self.around.wires.stop_tampering();
+        hosts::put_clock_right();
         self.revive();
         self.proxy.orders.send(proxy::Order::Start);
         self.proxy.orders.send(proxy::Order::PutRight);

@@ -113,6 +113,12 @@ enum Request {
 impl<N: Net> Proxy<N> {
     /// A proxy that has not been started. The seed spreads the retries of its clusters; the source is what a reload reads.
     pub fn new(loaded: Loaded, source: Source, net: N, clock: Clock, seed: u64) -> Self {
+        Self::with_crypto(loaded, source, net, Crypto::new(clock), seed)
+    }
+
+    /// The same with this cryptography, and its clock.
+    pub fn with_crypto(loaded: Loaded, source: Source, net: N, crypto: Crypto, seed: u64) -> Self {
+        let clock = crypto.clock();
         let (requests, inbox) = mpsc::unbounded_channel();
         let machine = machine::Proxy::new(loaded, seed, clock.now());
         let metrics = Metrics::new();
@@ -121,7 +127,7 @@ impl<N: Net> Proxy<N> {
         let shared = Shared {
             net,
             clock,
-            crypto: Crypto::new(clock),
+            crypto,
             switchboard,
             accepting,
             source,

@@ -1,8 +1,7 @@
 //! TLS: from files to what rustls wants, handshakes, and streams.
 //!
 //! It sits above [`crate::net::Net`], so that it is simulated with everything else: the time of day comes from the
-//! [`Clock`], and nothing here opens a socket. Random numbers are the system's in simulations too; with X25519 and Ed25519
-//! they change contents and never lengths or the course of a handshake.
+//! [`Clock`], and nothing here opens a socket. Chance and key exchange are the [`CryptoProvider`]'s, which a simulation seeds.
 //!
 //! Contents of files come in as a configuration's material; [`files`] names them. What is made of them is
 //! [`server_config`] and [`ClusterTls`].
@@ -71,7 +70,11 @@ impl std::fmt::Debug for Crypto {
 impl Crypto {
     /// The cryptography of `ring`, at this clock's time of day.
     pub fn new(clock: Clock) -> Self {
-        let provider = ring::default_provider();
+        Self::of(ring::default_provider(), clock)
+    }
+
+    /// Keys, chance and key exchange of `provider`, at this clock's time of day. Cipher suites are those of `ring`.
+    pub fn of(provider: CryptoProvider, clock: Clock) -> Self {
         let mut decoy = [0; 32];
         provider.secure_random.fill(&mut decoy).expect("a system without random numbers has no TLS either");
         Self { provider, clock, decoy }

@@ -52,6 +52,8 @@ async fn misbehave(how: Rude, net: SimNet, to: HostPort, mut dice: Dice) -> io::
     if how == Rude::Patient {
         return wait(&net.well_behaved().of("patient"), &to).await;
     }
+    // Some come without TLS where there should be.
+    let net = if matches!(how, Rude::Garbage | Rude::Silent | Rude::HalfRequest) { net.in_the_clear() } else { net };
     let mut stream = net.connect(&to).await?;
     let question = |n| kafka::frame("rude", kafka::METADATA, n, &kafka::metadata(topology::READINGS));
     match how {

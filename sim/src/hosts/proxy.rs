@@ -7,6 +7,7 @@ use crate::{
     mailbox::Mailbox,
     net::{Role, SimListener, SimNet},
     plan::{Change, Plan},
+    tls::{self, Certificates, Spoiled},
     topology,
 };
 use kroxy_core::{
@@ -16,6 +17,7 @@ use kroxy_core::{
 use runtime::{
     net::Net,
     proxy::{Proxy, Source},
+    tls::Crypto,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -67,22 +69,67 @@ pub(crate) struct Seen {
     pub(crate) marks: BTreeSet<String>,
 }
 
-/// The configuration file.
-#[derive(Clone, Debug)]
-pub(crate) struct File {
-    /// What it holds.
-    pub(crate) text: String,
-    /// What its owner puts back when something goes wrong: the last text that came into force.
-    pub(crate) good: String,
+/// The configuration and the certificates that it names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Files {
+    text: String,
+    certificates: Certificates,
 }
 
-impl File {
-    pub(crate) fn new(text: String) -> Self {
-        Self { good: text.clone(), text }
+/// The disk of the proxy's host.
+#[derive(Clone, Debug)]
+pub(crate) struct Disk {
+    now: Files,
+    /// What its owner puts back when something goes wrong: what came into force last, and works.
+    good: Files,
+}
+
+impl Disk {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let text = topology::configuration(plan, None);
+        let good = Files { text, certificates: Certificates::default() };
+        Self { now: good.clone(), good }
+    }
+
+    /// Writes what a change comes to.
+    fn write(&mut self, plan: &Plan, change: Change) {
+        let Certificates { edition, .. } = self.good.certificates;
+        let (edition, spoiled) = match change {
+            Change::Renewed => (edition + 1, None),
+            Change::Broken => (edition, Some(Spoiled::Broken)),
+            Change::Expired => (edition, Some(Spoiled::Expired)),
+            Change::ForeignCa => (edition, Some(Spoiled::ForeignCa)),
+            Change::Limits
+            | Change::Upstream
+            | Change::Grow
+            | Change::Unreadable
+            | Change::TakenPort
+            | Change::HalfBad => (edition, None),
+        };
+        let text = match change {
+            Change::Unreadable => "( admin: nonsense".to_owned(),
+            Change::Limits
+            | Change::Upstream
+            | Change::Grow
+            | Change::TakenPort
+            | Change::HalfBad
+            | Change::Renewed
+            | Change::Broken
+            | Change::Expired
+            | Change::ForeignCa => topology::configuration(plan, Some(change)),
+        };
+        self.now = Files { text, certificates: Certificates { edition, spoiled } };
     }
 
     fn put_back(&mut self) {
-        self.text.clone_from(&self.good);
+        self.now.clone_from(&self.good);
+    }
+
+    /// What was written is in force. With spoiled files that is nothing to keep.
+    fn keep(&mut self) {
+        if self.now.certificates.spoiled.is_none() {
+            self.good.clone_from(&self.now);
+        }
     }
 }
 
@@ -92,7 +139,7 @@ pub(crate) struct ProxyHost {
     pub(crate) plan: Plan,
     pub(crate) orders: Mailbox<Order>,
     pub(crate) seen: Arc<Mutex<Seen>>,
-    pub(crate) file: Arc<Mutex<File>>,
+    pub(crate) disk: Arc<Mutex<Disk>>,
     pub(crate) around: Surroundings,
 }
 
@@ -137,12 +184,16 @@ impl ProxyHost {
     /// From start to stop. Returns the orders that have to wait for the end.
     async fn live(&self, net: &SimNet, squatters: &mut Squatters) -> turmoil::Result<VecDeque<Order>> {
         // It may have died while it was given something that does not work.
-        lock(&self.file).put_back();
-        let file = self.file.clone();
-        let read = Box::new(move || topology::read(&lock(&file).text));
+        lock(&self.disk).put_back();
+        let (disk, vault) = (self.disk.clone(), self.around.wires.vault.clone());
+        let read = Box::new(move || {
+            let Files { text, certificates } = lock(&disk).now.clone();
+            topology::read(&text, |path| vault.read(path, certificates))
+        });
         let source = Source { name: Some("sim.ron".to_owned()), read };
         let loaded = (source.read)()?;
-        let proxy = Proxy::new(loaded, source, net.clone(), self.around.clock(), self.around.seed);
+        let crypto = Crypto::of(tls::provider(), self.around.clock());
+        let proxy = Proxy::with_crypto(loaded, source, net.clone(), crypto, self.around.seed);
         let mut events = proxy.events();
         let mut lifetime = Box::pin(proxy.startup()?);
         self.note(format_args!("the proxy starts"));
@@ -252,7 +303,7 @@ impl ProxyHost {
     }
 
     async fn put_right(self, proxy: Proxy<SimNet>) {
-        lock(&self.file).put_back();
+        lock(&self.disk).put_back();
         while let Ok(loaded) = proxy.read_again() {
             match proxy.reload(Trigger::Api, loaded).await {
                 Err(Refused::Busy) => sleep(limits::RETRY_PAUSE).await,
@@ -266,13 +317,7 @@ impl ProxyHost {
 
     /// Writes a new file and reloads. A change that does not come into force is taken back, as an operator would.
     async fn reload(self, proxy: Proxy<SimNet>, change: Change) {
-        let new = match change {
-            Change::Unreadable => "( admin: nonsense".to_owned(),
-            Change::Limits | Change::Upstream | Change::Grow | Change::TakenPort | Change::HalfBad => {
-                topology::configuration(self.plan.clusters, self.plan.nodes, Some(change))
-            }
-        };
-        lock(&self.file).text.clone_from(&new);
+        lock(&self.disk).write(&self.plan, change);
         lock(&self.seen).reloading += 1;
         let generation = proxy.status().configuration.generation;
         let outcome = match proxy.read_again() {
@@ -291,12 +336,12 @@ impl ProxyHost {
             self.around.findings.note(Checker::States, what);
         }
         match outcome {
-            ReloadOutcome::Applied | ReloadOutcome::Unchanged => lock(&self.file).good = new,
+            ReloadOutcome::Applied | ReloadOutcome::Unchanged => lock(&self.disk).keep(),
             ReloadOutcome::Partial
             | ReloadOutcome::Failed
             | ReloadOutcome::Rejected
             | ReloadOutcome::Busy
-            | ReloadOutcome::Unknown => lock(&self.file).put_back(),
+            | ReloadOutcome::Unknown => lock(&self.disk).put_back(),
         }
         let mut seen = lock(&self.seen);
         seen.reloading = seen.reloading.saturating_sub(1);

@@ -18,8 +18,7 @@ pub(super) type Wrong = (Checker, String);
 pub(super) enum Eye {
     Client(Watch),
     Broker(Ear),
-    Proxy(Holder),
-    /// Who steers the proxy speaks no Kafka.
+    /// Who steers the proxy speaks no Kafka, and the proxy is looked at where the bytes go over the wire.
     Nobodys,
 }
 
@@ -36,19 +35,12 @@ pub(super) struct Holder {
 
 impl Eye {
     /// For an end that `who` holds at `host`; clients come in at `port`.
-    pub(super) fn new(role: Role, who: &Arc<str>, host: &str, side: Side, port: u16, wires: &Wires) -> Self {
+    pub(super) fn new(role: Role, who: &Arc<str>, host: &str, port: u16, wires: &Wires) -> Self {
         match role {
             Role::Client => Self::Client(Watch::new(Some(who.clone()), port, &wires.exchanges)),
-            Role::Rude => Self::Client(Watch::new(None, port, &wires.exchanges)),
-            Role::Operator => Self::Nobodys,
+            Role::Rude | Role::Barbarian => Self::Client(Watch::new(None, port, &wires.exchanges)),
+            Role::Operator | Role::Proxy => Self::Nobodys,
             Role::Broker => Self::Broker(Ear::new(host, &wires.exchanges)),
-            Role::Proxy => Self::Proxy(Holder {
-                holding: None,
-                wires: wires.clone(),
-                is_client_leg: side == Side::Server && topology::is_gateway(port),
-                since: now(),
-                was_read: false,
-            }),
         }
     }
 
@@ -62,14 +54,6 @@ impl Eye {
             Self::Client(watch) => watch.received(bytes, now()),
             Self::Nobodys => None,
             Self::Broker(ear) => ear.received(bytes).map(|what| (Checker::Requests, what)),
-            Self::Proxy(holder) => {
-                holder.was_read |= !bytes.is_empty();
-                if bytes.is_empty() {
-                    holder.ended();
-                }
-                let is_client_leg = holder.is_client_leg;
-                holder.holding().took(is_client_leg, bytes.len()).err().map(|what| (Checker::Memory, what))
-            }
         }
     }
 
@@ -79,41 +63,55 @@ impl Eye {
             Self::Client(watch) => watch.sent(bytes, now()),
             Self::Nobodys => {}
             Self::Broker(ear) => ear.said(bytes),
-            Self::Proxy(holder) => {
-                let is_client_leg = holder.is_client_leg;
-                holder.holding().gave(is_client_leg, bytes.len());
-            }
-        }
-    }
-
-    /// Its holder sends no more.
-    pub(super) fn shut(&mut self) {
-        match self {
-            Self::Proxy(holder) => holder.ended(),
-            Self::Client(_) | Self::Broker(_) | Self::Nobodys => {}
         }
     }
 
     /// Its holder has let go of it.
-    pub(super) fn gone(&mut self) -> Option<Wrong> {
+    pub(super) fn gone(&mut self) {
         match self {
             Self::Client(watch) => watch.gone(now()),
             Self::Broker(_) | Self::Nobodys => {}
-            Self::Proxy(holder) => {
-                let lasted = now().saturating_sub(holder.since);
-                if holder.is_client_leg && !holder.was_read && lasted > limits::SILENCE {
-                    let what = format!("a connection without any request was kept for {lasted:?}");
-                    return Some((Checker::Deadlines, what));
-                }
-            }
         }
-        None
     }
 }
 
 impl Holder {
+    /// For an end at `port`, where clients may come in.
+    pub(super) fn new(side: Side, port: u16, wires: &Wires) -> Self {
+        Self {
+            holding: None,
+            wires: wires.clone(),
+            is_client_leg: side == Side::Server && topology::is_gateway(port),
+            since: now(),
+            was_read: false,
+        }
+    }
+
+    /// The proxy has received so many bytes; none are the end.
+    pub(super) fn read(&mut self, bytes: usize) -> Option<Wrong> {
+        self.was_read |= bytes > 0;
+        if bytes == 0 {
+            self.ended();
+        }
+        let is_client_leg = self.is_client_leg;
+        self.holding().took(is_client_leg, bytes).err().map(|what| (Checker::Memory, what))
+    }
+
+    /// The proxy has sent so many bytes.
+    pub(super) fn wrote(&mut self, bytes: usize) {
+        let is_client_leg = self.is_client_leg;
+        self.holding().gave(is_client_leg, bytes);
+    }
+
+    /// The proxy has let go of it.
+    pub(super) fn gone(&self) -> Option<Wrong> {
+        let lasted = now().saturating_sub(self.since);
+        (self.is_client_leg && !self.was_read && lasted > limits::SILENCE)
+            .then(|| (Checker::Deadlines, format!("a connection without any request was kept for {lasted:?}")))
+    }
+
     /// The client's leg has ended, in one direction at least.
-    fn ended(&mut self) {
+    pub(super) fn ended(&mut self) {
         if self.is_client_leg {
             self.holding().over();
         }

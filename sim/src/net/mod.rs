@@ -8,6 +8,8 @@ mod exchanges;
 mod eye;
 mod frames;
 mod holdings;
+mod socket;
+mod speech;
 mod stream;
 mod watch;
 mod wires;
@@ -15,12 +17,17 @@ mod wires;
 pub(crate) use self::{stream::SimStream, wires::Wires};
 
 use self::{
-    eye::Eye,
+    eye::{Eye, Holder},
+    socket::Socket,
+    stream::Channel,
     wires::{Listening, Side},
 };
+use crate::topology;
 use kroxy_core::address::HostPort;
 use runtime::net::{Listener, Net};
+use rustls::pki_types::ServerName;
 use std::{io, net::SocketAddr, sync::Arc};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// Who uses a network, which decides what is done to its streams.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,6 +40,8 @@ pub(crate) enum Role {
     Client,
     /// A client that does not: no upstream address may appear.
     Rude,
+    /// The same, and it knows nothing of TLS either.
+    Barbarian,
     /// An operator of the proxy, who speaks HTTP and may know everything.
     Operator,
 }
@@ -55,6 +64,11 @@ impl SimNet {
     /// The same for a client that speaks Kafka as it should.
     pub(crate) fn well_behaved(self) -> Self {
         Self { role: Role::Client, ..self }
+    }
+
+    /// The same for somebody who has never heard of TLS.
+    pub(crate) fn in_the_clear(self) -> Self {
+        Self { role: Role::Barbarian, ..self }
     }
 
     /// The same for one of several clients on the host.
@@ -97,8 +111,37 @@ impl Net for SimNet {
         let inner = connected?;
         let ends = (inner.local_addr()?, inner.peer_addr()?);
         let wire = self.wires.wire(ends, Side::Client, &self.host, &server);
-        let eye = Eye::new(self.role, &self.who, &self.host, Side::Client, to.port, &self.wires);
-        Ok(SimStream::new(inner, self.host.clone(), eye, Side::Client, wire, &self.wires))
+        let socket =
+            Socket::new(inner, self.host.clone(), self.holder(Side::Client, to.port), Side::Client, wire, &self.wires);
+        let channel = self.shake_hands(socket, to).await?;
+        let eye = Eye::new(self.role, &self.who, &server, to.port, &self.wires);
+        Ok(SimStream::new(channel, self.host.clone(), eye, &self.wires))
+    }
+}
+
+impl SimNet {
+    fn holder(&self, side: Side, port: u16) -> Option<Holder> {
+        (self.role == Role::Proxy).then(|| Holder::new(side, port, &self.wires))
+    }
+
+    /// TLS, where a client comes to a gateway that speaks it. The proxy itself sees to that on its own.
+    async fn shake_hands(&self, socket: Socket, to: &HostPort) -> io::Result<Channel> {
+        let config = match self.role {
+            Role::Client | Role::Rude => self.wires.vault.clients(topology::cluster_at(to.port)),
+            Role::Proxy | Role::Broker | Role::Barbarian | Role::Operator => None,
+        };
+        let Some(config) = config else { return Ok(Channel::Plain(socket)) };
+        let name = ServerName::try_from(to.host.clone()).map_err(io::Error::other)?;
+        let shaken = TlsConnector::from(config).connect(name, socket).await;
+        if let Err(e) = &shaken {
+            self.wires.journal.note(&self.host, format_args!("no TLS with {to}: {e}"));
+        }
+        let stream = shaken?;
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        if let Some(edition) = shown.and_then(|shown| self.wires.vault.edition_of(shown)) {
+            self.wires.saw_edition(edition);
+        }
+        Ok(Channel::Tls(Box::new(stream.into())))
     }
 
     fn address_of(stream: &SimStream) -> io::Result<SocketAddr> {
@@ -123,8 +166,18 @@ impl Listener for SimListener {
         let peer = turmoil::reverse_lookup(from.ip()).unwrap_or_default();
         wires.journal.note(host, format_args!("accepted {peer} on {}", at.port()));
         let wire = wires.wire((from, at), Side::Server, &peer, host);
-        let eye = Eye::new(*role, who, host, Side::Server, at.port(), wires);
-        Ok((SimStream::new(inner, host.clone(), eye, Side::Server, wire, wires), from))
+        let holder = self.net.holder(Side::Server, at.port());
+        let socket = Socket::new(inner, host.clone(), holder, Side::Server, wire, wires);
+        let config = match role {
+            Role::Broker => wires.vault.brokers(topology::cluster_of(host)),
+            Role::Proxy | Role::Client | Role::Rude | Role::Barbarian | Role::Operator => None,
+        };
+        let channel = match config {
+            Some(config) => Channel::Shaking(Box::new(TlsAcceptor::from(config).accept(socket))),
+            None => Channel::Plain(socket),
+        };
+        let eye = Eye::new(*role, who, host, at.port(), wires);
+        Ok((SimStream::new(channel, host.clone(), eye, wires), from))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

@@ -1,262 +1,166 @@
-//! A turmoil stream that behaves like a socket on a bad day: short reads, short writes, pauses, a window in bytes.
+//! An end of a connection as its holder uses it: over TLS or not, watched, and of a broker perhaps with wrong answers.
+//!
+//! Whoever holds one uses both of its directions in one task, as all here do: each direction drives the other one's rest.
 
 use super::{
-    eye::Eye,
-    frames::Frames,
-    wires::{Side, Wire, Wires},
+    eye::{Eye, Wrong},
+    socket::Socket,
+    speech::Speech,
+    wires::Wires,
 };
-use crate::{dice::Dice, lock, plan::Wrong};
+use crate::dice::Dice;
 use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Sleep, sleep},
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::{Accept, TlsStream};
 
-/// Bytes that a short read or write moves at most.
-const SHORT: u64 = 40;
-/// Bytes that any read or write moves at most: what turmoil carries as one segment.
-const SEGMENT: usize = 16 << 10;
-/// Where the correlation id stands in an answer with its length.
-const CORRELATION: std::ops::Range<usize> = 4..8;
-
-/// One end of a simulated connection.
+/// An end of a simulated connection.
 #[derive(Debug)]
 pub(crate) struct SimStream {
-    inner: turmoil::net::TcpStream,
-    number: u64,
+    channel: Channel,
     host: Arc<str>,
-    side: Side,
-    wire: Arc<Mutex<Wire>>,
     wires: Wires,
-    dice: Dice,
-    reading: Pause,
-    writing: Pause,
-    shut: bool,
     eye: Eye,
+    /// Of a broker.
     speech: Option<Speech>,
+    /// What was taken from the holder, changed, and is not in the channel yet.
+    waiting: Vec<u8>,
+    dice: Dice,
 }
 
-/// Whether a direction is kept waiting.
-#[derive(Debug)]
-enum Pause {
-    /// The next operation may be.
-    Undecided,
-    /// It is.
-    Waiting(Pin<Box<Sleep>>),
-    /// It was, or was not.
-    Over,
+/// What the bytes go over.
+pub(super) enum Channel {
+    Plain(Socket),
+    /// It waits for its peer to say hello.
+    Shaking(Box<Accept<Socket>>),
+    Tls(Box<TlsStream<Socket>>),
+    /// The handshake has failed.
+    Failed,
 }
 
-/// What a broker says.
-#[derive(Debug, Default)]
-struct Speech {
-    frames: Frames<4>,
-    /// The answer that is to be wrong, as far as the broker has said it.
-    spoiling: Option<(Wrong, Vec<u8>)>,
-    /// An answer that the next one overtakes.
-    late: Vec<u8>,
-    cut: bool,
+impl std::fmt::Debug for Channel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Plain(_) => "plain",
+            Self::Shaking(_) => "shaking hands",
+            Self::Tls(_) => "TLS",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+/// Both directions of bytes.
+trait Bytes: AsyncRead + AsyncWrite + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Unpin> Bytes for S {}
+
+impl Channel {
+    /// The bytes that go over it, once there are any.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Pin<&mut dyn Bytes>>> {
+        if let Self::Shaking(accept) = self {
+            *self = match ready!(Pin::new(accept.as_mut()).poll(cx)) {
+                Ok(stream) => Self::Tls(Box::new(stream.into())),
+                Err(e) => {
+                    *self = Self::Failed;
+                    return Poll::Ready(Err(e));
+                }
+            };
+        }
+        Poll::Ready(match self {
+            Self::Plain(socket) => Ok(Pin::new(socket)),
+            Self::Tls(stream) => Ok(Pin::new(stream.as_mut())),
+            Self::Shaking(_) | Self::Failed => Err(io::ErrorKind::NotConnected.into()),
+        })
+    }
 }
 
 impl SimStream {
-    pub(super) fn new(
-        inner: turmoil::net::TcpStream,
-        host: Arc<str>,
-        eye: Eye,
-        side: Side,
-        wire: Arc<Mutex<Wire>>,
-        wires: &Wires,
-    ) -> Self {
-        let (number, seed) = wires.opened(&host);
+    pub(super) fn new(channel: Channel, host: Arc<str>, eye: Eye, wires: &Wires) -> Self {
         let speech = match eye {
             Eye::Broker(_) => Some(Speech::default()),
-            Eye::Client(_) | Eye::Proxy(_) | Eye::Nobodys => None,
+            Eye::Client(_) | Eye::Nobodys => None,
         };
-        Self {
-            inner,
-            number,
-            host,
-            side,
-            wire,
-            wires: wires.clone(),
-            dice: Dice::new(seed),
-            reading: Pause::Undecided,
-            writing: Pause::Undecided,
-            shut: false,
-            eye,
-            speech,
-        }
+        let dice = Dice::new(wires.seed());
+        Self { channel, host, wires: wires.clone(), eye, speech, waiting: Vec::new(), dice }
     }
 
+    /// The address of this end.
     pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.local_addr()
-    }
-
-    /// How many bytes the next operation may move.
-    fn amount(&mut self) -> usize {
-        if self.dice.per_mille(self.wires.weather.short_per_mille) {
-            usize::try_from(self.dice.between(1..=SHORT)).expect("a few bytes")
-        } else {
-            SEGMENT
+        match &self.channel {
+            Channel::Plain(socket) => socket.local_addr(),
+            Channel::Tls(stream) => stream.get_ref().0.local_addr(),
+            Channel::Shaking(_) | Channel::Failed => Err(io::ErrorKind::NotConnected.into()),
         }
     }
-}
 
-impl Pause {
-    fn poll(&mut self, dice: &mut Dice, wires: &Wires, cx: &mut Context<'_>) -> Poll<()> {
-        if let Self::Undecided = self {
-            let weather = wires.weather;
-            *self = if dice.per_mille(weather.stall_per_mille) {
-                Self::Waiting(Box::pin(sleep(Duration::from_millis(dice.between(1..=weather.stall_max_ms.max(1))))))
-            } else {
-                Self::Over
-            };
+    fn accuse(&self, wrong: Option<Wrong>) {
+        wrong.into_iter().for_each(|wrong| self.wires.accuse(&self.host, wrong));
+    }
+
+    /// Gets rid of all that was taken already.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut channel = ready!(self.channel.poll(cx))?;
+        while !self.waiting.is_empty() {
+            let wrote = ready!(channel.as_mut().poll_write(cx, &self.waiting))?;
+            self.eye.wrote(&self.waiting[..wrote]);
+            self.waiting.drain(..wrote);
         }
-        if let Self::Waiting(sleep) = self {
-            ready!(sleep.as_mut().poll(cx));
-            *self = Self::Over;
-        }
-        Poll::Ready(())
+        channel.poll_flush(cx)
     }
 }
 
 impl AsyncRead for SimStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let me = self.get_mut();
-        if !lock(&me.wire).may_read(me.side, cx.waker())? {
-            return Poll::Pending;
+        if let Poll::Ready(Err(e)) = me.poll_rest(cx) {
+            return Poll::Ready(Err(e));
         }
-        ready!(me.reading.poll(&mut me.dice, &me.wires, cx));
-        let amount = me.amount().min(buf.remaining());
-        let mut part = ReadBuf::new(buf.initialize_unfilled_to(amount));
-        ready!(Pin::new(&mut me.inner).poll_read(cx, &mut part))?;
-        me.reading = Pause::Undecided;
-        let read = part.filled().len();
-        if amount > 0
-            && let Some(wrong) = me.eye.read(part.filled())
-        {
-            me.wires.accuse(&me.host, wrong);
+        let channel = ready!(me.channel.poll(cx))?;
+        let before = buf.filled().len();
+        let read = ready!(channel.poll_read(cx, buf));
+        // TLS calls it an error when the other end says no farewell.
+        let ended = matches!(&read, Err(e) if e.kind() == io::ErrorKind::UnexpectedEof);
+        if ended || (read.is_ok() && buf.capacity() > before) {
+            let wrong = me.eye.read(&buf.filled()[before..]);
+            me.accuse(wrong);
         }
-        buf.advance(read);
-        lock(&me.wire).received(me.side, read);
-        me.wires.journal.note(&me.host, format_args!("s{} read {read}", me.number));
-        Poll::Ready(Ok(()))
+        Poll::Ready(read)
     }
 }
 
 impl AsyncWrite for SimStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let me = self.get_mut();
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        let window = usize::try_from(me.wires.weather.window).unwrap_or(usize::MAX);
-        let allowed = lock(&me.wire).may_write(me.side, window, cx.waker())?;
-        if allowed == 0 {
-            return Poll::Pending;
-        }
-        ready!(me.writing.poll(&mut me.dice, &me.wires, cx));
-        let amount = me.amount().min(allowed).min(buf.len());
-        let (took, wrote) = match &mut me.speech {
-            None => {
-                let wrote = ready!(Pin::new(&mut me.inner).poll_write(cx, &buf[..amount]))?;
-                me.eye.wrote(&buf[..wrote]);
-                (wrote, wrote)
+        ready!(me.poll_rest(cx))?;
+        if let Some(speech) = &mut me.speech {
+            me.waiting = speech.say(buf, &me.wires, &me.host, &mut me.dice)?;
+            if let Poll::Ready(Err(e)) = me.poll_rest(cx) {
+                return Poll::Ready(Err(e));
             }
-            Some(speech) => {
-                let said = speech.say(&buf[..amount], &me.wires, &me.host, &mut me.dice)?;
-                // Turmoil takes all of it at once.
-                let wrote = if said.is_empty() { 0 } else { ready!(Pin::new(&mut me.inner).poll_write(cx, &said))? };
-                me.eye.wrote(&said[..wrote]);
-                (amount, wrote)
-            }
-        };
-        me.writing = Pause::Undecided;
-        lock(&me.wire).sent(me.side, wrote);
-        me.wires.journal.note(&me.host, format_args!("s{} wrote {wrote}", me.number));
-        Poll::Ready(Ok(took))
+            return Poll::Ready(Ok(buf.len()));
+        }
+        let wrote = ready!(ready!(me.channel.poll(cx))?.poll_write(cx, buf))?;
+        me.eye.wrote(&buf[..wrote]);
+        Poll::Ready(Ok(wrote))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+        self.get_mut().poll_rest(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let me = self.get_mut();
-        // A second shutdown is an error in turmoil and none of a socket.
-        if std::mem::replace(&mut me.shut, true) {
-            return Poll::Ready(Ok(()));
-        }
-        me.eye.shut();
-        me.wires.journal.note(&me.host, format_args!("s{} says that it will send no more", me.number));
-        Pin::new(&mut me.inner).poll_shutdown(cx)
+        ready!(me.poll_rest(cx))?;
+        ready!(me.channel.poll(cx))?.poll_shutdown(cx)
     }
 }
 
 impl Drop for SimStream {
     fn drop(&mut self) {
-        self.wires.journal.note(&self.host, format_args!("s{} closed", self.number));
-        if let Some(wrong) = self.eye.gone() {
-            self.wires.accuse(&self.host, wrong);
-        }
-        self.wires.closed(&self.host, &self.wire, self.side);
-    }
-}
-
-impl Speech {
-    /// What is said in place of `bytes`.
-    fn say(&mut self, mut bytes: &[u8], wires: &Wires, host: &str, dice: &mut Dice) -> io::Result<Vec<u8>> {
-        if self.cut {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        let mut said = Vec::new();
-        while !bytes.is_empty() && !self.cut {
-            if self.frames.is_between() && self.late.is_empty() {
-                self.spoiling = wires.take_tamper(host).map(|how| (how, Vec::new()));
-            }
-            let (part, rest) = bytes.split_at(self.frames.feed_one(bytes));
-            bytes = rest;
-            match &mut self.spoiling {
-                None => said.extend_from_slice(part),
-                Some((_, answer)) => answer.extend_from_slice(part),
-            }
-            if self.frames.is_between() {
-                match self.spoiling.take() {
-                    None => said.append(&mut self.late),
-                    Some((how, answer)) => {
-                        wires.journal.note(host, format_args!("a broker answers wrongly: {how:?}"));
-                        self.spoil(how, answer, dice, &mut said);
-                    }
-                }
-            }
-        }
-        Ok(said)
-    }
-
-    fn spoil(&mut self, how: Wrong, mut answer: Vec<u8>, dice: &mut Dice, said: &mut Vec<u8>) {
-        match how {
-            Wrong::Correlation => {
-                answer.iter_mut().take(CORRELATION.end).skip(CORRELATION.start).for_each(|byte| *byte ^= 0x5a);
-            }
-            Wrong::Cut => {
-                self.cut = true;
-                answer.truncate((answer.len() / 2).max(1));
-            }
-            Wrong::Truncated => {
-                answer.truncate(CORRELATION.end + answer.len().saturating_sub(CORRELATION.end) / 2);
-                let length = u32::try_from(answer.len() - CORRELATION.start).expect("shorter than it was");
-                answer[..CORRELATION.start].copy_from_slice(&length.to_be_bytes());
-            }
-            Wrong::Garbage => answer.iter_mut().for_each(|byte| *byte = dice.seed().to_be_bytes()[0]),
-            Wrong::OutOfOrder => self.late = std::mem::take(&mut answer),
-        }
-        said.append(&mut answer);
+        self.eye.gone();
     }
 }

@@ -6,7 +6,8 @@ use crate::{
     findings::{Checker, Findings},
     journal::Journal,
     lock,
-    plan::{Weather, Wrong},
+    plan::{Plan, Weather, Wrong},
+    tls::Vault,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,6 +28,7 @@ pub(crate) struct Wires {
     pub(crate) weather: Weather,
     pub(crate) exchanges: Exchanges,
     pub(super) holdings: Holdings,
+    pub(crate) vault: Vault,
     findings: Findings,
     shared: Arc<Mutex<Shared>>,
 }
@@ -42,6 +44,8 @@ struct Shared {
     listening: BTreeMap<String, BTreeSet<u16>>,
     open: BTreeMap<String, u64>,
     opened: u64,
+    /// Editions of gateways' certificates that clients were shown.
+    editions: BTreeSet<u32>,
 }
 
 /// An end of a connection.
@@ -129,9 +133,9 @@ impl Wire {
 }
 
 impl Wires {
-    pub(crate) fn new(seed: u64, weather: Weather, journal: Journal, findings: Findings) -> Self {
+    pub(crate) fn new(plan: &Plan, journal: Journal, findings: Findings) -> Self {
         let shared = Shared {
-            dice: Dice::new(seed),
+            dice: Dice::new(plan.seed),
             names: BTreeMap::new(),
             wires: BTreeMap::new(),
             hanging: BTreeSet::new(),
@@ -139,12 +143,14 @@ impl Wires {
             listening: BTreeMap::new(),
             open: BTreeMap::new(),
             opened: 0,
+            editions: BTreeSet::new(),
         };
         Self {
             journal,
-            weather,
+            weather: plan.weather,
             exchanges: Exchanges::default(),
             holdings: Holdings::default(),
+            vault: Vault::new(plan),
             findings,
             shared: Arc::new(Mutex::new(shared)),
         }
@@ -277,6 +283,21 @@ impl Wires {
         let shared = lock(&self.shared);
         let listening = shared.listening.get(host).into_iter().flatten().copied().collect();
         (shared.open.get(host).copied().unwrap_or_default(), listening)
+    }
+
+    /// A seed for somebody who draws on his own.
+    pub(super) fn seed(&self) -> u64 {
+        lock(&self.shared).dice.seed()
+    }
+
+    /// A client was shown this edition of a gateway's certificate.
+    pub(super) fn saw_edition(&self, edition: u32) {
+        lock(&self.shared).editions.insert(edition);
+    }
+
+    /// Editions of gateways' certificates that clients were shown.
+    pub(crate) fn editions(&self) -> BTreeSet<u32> {
+        lock(&self.shared).editions.clone()
     }
 
     /// How many streams there were.

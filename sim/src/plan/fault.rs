@@ -223,6 +223,14 @@ pub enum Change {
     /// The last cluster gets another order of its upstream servers, and the first one is to have a port that somebody else
     /// holds: both go back to what they were.
     HalfBad,
+    /// Gateways' certificates are renewed: connections stay, and new ones are shown the new one.
+    Renewed,
+    /// The file of the first gateway's certificate is cut off in its middle.
+    Broken,
+    /// The first gateway's certificate has expired.
+    Expired,
+    /// The first cluster is to trust brokers whose certificates somebody else has signed.
+    ForeignCa,
 }
 
 impl Fault {
@@ -252,6 +260,8 @@ impl Fault {
             Self::Reload { change: Change::Limits | Change::Upstream | Change::Grow } => "good reload",
             Self::Reload { change: Change::Unreadable } => "bad reload",
             Self::Reload { change: Change::TakenPort | Change::HalfBad } => "half-bad reload",
+            Self::Reload { change: Change::Renewed } => "certificate renewed",
+            Self::Reload { change: Change::Broken | Change::Expired | Change::ForeignCa } => "certificate spoiled",
             Self::Drain { .. } => "drain and retry",
             Self::PortTaken { .. } => "port taken",
         }

@@ -3,7 +3,7 @@
 use super::Mutant;
 use anyhow::{Context, Result, bail, ensure};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -91,12 +91,15 @@ impl Workspace {
     /// Builds the copy; the program that plays it.
     pub(super) fn build(&self, sources: &Sources) -> Result<PathBuf> {
         let copy = self.target.join("mutants");
+        let mut wanted = BTreeSet::new();
         for part in PARTS {
-            copy_over(&self.root.join(part), &copy.join(part), part, sources)?;
+            copy_over(&self.root.join(part), &copy.join(part), part, sources, &mut wanted)?;
         }
         for (file, text) in sources {
             put(&copy.join(file), text.as_bytes())?;
+            wanted.insert(copy.join(file));
         }
+        sweep_out(&copy, &wanted)?;
         let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .args(["build", "--quiet", "--package", "sim", "--bin", PROGRAM, "--profile", &self.profile])
             .arg("--target-dir")
@@ -112,17 +115,35 @@ impl Workspace {
     }
 }
 
-/// Copies a file, or a folder with all that is in it, except for what is to have another text.
-fn copy_over(from: &Path, to: &Path, name: &str, sources: &Sources) -> Result<()> {
+/// Copies a file, or a folder with all that is in it, except for what is to have another text. Adds what it writes to
+/// `wanted`.
+fn copy_over(from: &Path, to: &Path, name: &str, sources: &Sources, wanted: &mut BTreeSet<PathBuf>) -> Result<()> {
     if !from.is_dir() {
-        return if sources.contains_key(name) { Ok(()) } else { put(to, &fs::read(from)?) };
+        if sources.contains_key(name) {
+            return Ok(());
+        }
+        wanted.insert(to.to_owned());
+        return put(to, &fs::read(from)?);
     }
     for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
         let entry = entry?;
         let part = entry.file_name();
         let part = part.to_str().context("a readable name")?;
         if part != "target" && part != "node_modules" {
-            copy_over(&entry.path(), &to.join(part), &format!("{name}/{part}"), sources)?;
+            copy_over(&entry.path(), &to.join(part), &format!("{name}/{part}"), sources, wanted)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the files that an earlier copy has left and the workspace has no more: cargo would find a module or a test in them.
+fn sweep_out(folder: &Path, wanted: &BTreeSet<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        if path.is_dir() {
+            sweep_out(&path, wanted)?;
+        } else if !wanted.contains(&path) {
+            fs::remove_file(&path).with_context(|| path.display().to_string())?;
         }
     }
     Ok(())
@@ -135,4 +156,35 @@ fn put(file: &Path, contents: &[u8]) -> Result<()> {
     }
     fs::create_dir_all(file.parent().context("a file is in a folder")?)?;
     fs::write(file, contents).with_context(|| file.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_copy_has_what_the_workspace_has_and_nothing_else() {
+        let folder = std::env::temp_dir().join(format!("kroxy-sim-copy-{}", std::process::id()));
+        let (from, to) = (folder.join("from"), folder.join("to"));
+        let sources = Sources::from([("part/changed.rs".to_owned(), "mutated".to_owned())]);
+        let copy = |files: &[&str]| -> Result<Vec<String>> {
+            let _ = fs::remove_dir_all(&from); // there is none the first time
+            for file in files {
+                put(&from.join("part").join(file), b"original")?;
+            }
+            let mut wanted = BTreeSet::new();
+            copy_over(&from.join("part"), &to.join("part"), "part", &sources, &mut wanted)?;
+            sweep_out(&to, &wanted)?;
+            let mut left: Vec<_> = wanted
+                .iter()
+                .map(|file| file.strip_prefix(&to).map(|f| f.display().to_string()))
+                .collect::<Result<_, _>>()?;
+            left.retain(|file| to.join(file).exists());
+            Ok(left)
+        };
+        assert_eq!(copy(&["a.rs", "deep/b.rs", "changed.rs"]).expect("it is copied"), ["part/a.rs", "part/deep/b.rs"]);
+        assert_eq!(copy(&["a.rs", "changed.rs"]).expect("it is copied"), ["part/a.rs"]);
+        assert!(!to.join("part/deep/b.rs").exists(), "the workspace has it no more");
+        fs::remove_dir_all(&folder).expect("it is ours");
+    }
 }

@@ -2,6 +2,9 @@
 //!
 //! A mutant is a search and replacement in `sim/mutants/*.ron`. All of them are applied to one copy of the workspace, each
 //! behind a switch that an environment variable turns on: one build serves all, and the product knows nothing of it.
+//!
+//! A hunt goes through the seeds from 0 on. Which seed was the first to find a mutant is kept in `sim/mutants/found.ron`, so
+//! that whether it still does can be asked cheaply.
 
 mod copy;
 mod table;
@@ -14,7 +17,8 @@ use sim::plan::Plan;
 use std::{
     collections::BTreeMap,
     fs,
-    path::Path,
+    ops::Range,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::{Duration, Instant},
@@ -47,6 +51,12 @@ struct Edit {
     replace: String,
 }
 
+/// By mutant: the seed that found it first.
+type Known = BTreeMap<String, u64>;
+
+/// Where that is kept, from the root of the workspace.
+const KNOWN: &str = "sim/mutants/found.ron";
+
 /// How a mutant was found.
 struct Found {
     seed: u64,
@@ -69,8 +79,11 @@ pub(crate) struct Options {
     /// Only checks that every mutant still fits the sources.
     #[arg(long)]
     check: bool,
-    /// Writes the table into docs/simulation.md.
+    /// Tries the seed that has found a mutant before, and hunts only where that finds it no more.
     #[arg(long)]
+    known: bool,
+    /// Writes what was found into docs/simulation.md and sim/mutants/found.ron.
+    #[arg(long, conflicts_with_all = ["known", "minutes"])]
     write: bool,
 }
 
@@ -86,18 +99,23 @@ pub(super) fn mutants(options: &Options) -> Result<ExitCode> {
     let began = Instant::now();
     let program = workspace.build(&sources)?;
     println!("built in {:.0} s", began.elapsed().as_secs_f64());
-    let (player, began) = (Player::of(program), Instant::now());
-    let mut clean = BTreeMap::new();
+    let known = known(&workspace.root.join(KNOWN))?;
+    let (mut hunt, began) = (Hunt { player: Player::of(program), clean: BTreeMap::new() }, Instant::now());
     let (mut lines, mut survivors) = (Vec::new(), Vec::new());
     let wanted = |mutant: &&Mutant| options.only.as_ref().is_none_or(|part| mutant.name.contains(part.as_str()));
     for mutant in all.iter().filter(wanted) {
         if options.minutes.is_some_and(|minutes| began.elapsed() >= Duration::from_secs(60 * minutes)) {
-            println!("no time left for {} and what follows it", mutant.name);
+            println!("no time left for {} and what follows it: nothing is said of them", mutant.name);
             break;
         }
-        match hunt(&player, mutant, options.seeds, &mut clean)? {
+        let before = known.get(&mutant.name).filter(|_| options.known);
+        let mut found = before.and_then(|seed| hunt.through(mutant, *seed..seed + 1));
+        if found.is_none() {
+            found = hunt.through(mutant, 0..options.seeds);
+        }
+        match found {
             Some(found) => {
-                println!("{:<32} {:>4} seeds  {}: {}", mutant.name, found.seed + 1, found.by, found.what);
+                println!("{:<32} seed {:>4}  {}: {}", mutant.name, found.seed, found.by, found.what);
                 lines.push((mutant, found));
             }
             None => {
@@ -108,10 +126,14 @@ pub(super) fn mutants(options: &Options) -> Result<ExitCode> {
     }
     println!("{} found, {} survived, in {:.0} s", lines.len(), survivors.len(), began.elapsed().as_secs_f64());
     if options.write {
-        ensure!(options.only.is_none() && options.minutes.is_none(), "the table is of all mutants");
-        table::write(&workspace.root.join("docs/simulation.md"), &lines)?;
+        table::write(&workspace.root, &all, known, lines)?;
     }
     Ok(if survivors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn known(file: &Path) -> Result<Known> {
+    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    ron::from_str(&text).with_context(|| file.display().to_string())
 }
 
 /// All mutants, in the order of their files.
@@ -120,7 +142,8 @@ fn read(folder: &Path) -> Result<Vec<Mutant>> {
     let mut files: Vec<_> = files.map(|file| Ok(file?.path())).collect::<Result<_>>()?;
     files.sort();
     let mut all: Vec<Mutant> = Vec::new();
-    for file in files.iter().filter(|file| file.extension().is_some_and(|e| e == "ron")) {
+    let is_list = |file: &&PathBuf| file.extension().is_some_and(|e| e == "ron") && !file.ends_with(KNOWN);
+    for file in files.iter().filter(is_list) {
         let of_file: Vec<Mutant> =
             ron::from_str(&fs::read_to_string(file)?).with_context(|| file.display().to_string())?;
         all.extend(of_file);
@@ -134,32 +157,42 @@ fn read(folder: &Path) -> Result<Vec<Mutant>> {
     Ok(all)
 }
 
-/// Plays seeds until one finds the mutant. A seed that fails without it as well says nothing about it.
-fn hunt(player: &Player, mutant: &Mutant, seeds: u64, clean: &mut BTreeMap<u64, bool>) -> Result<Option<Found>> {
-    let mutated = player.clone().with(SWITCH, &mutant.name);
-    let mut findings = BTreeMap::new();
-    let done = AtomicBool::new(false);
-    let plans = (0..seeds).map(|seed| (seed, Plan::drawn(seed)));
-    mutated.play_all(
-        plans,
-        || done.load(Relaxed),
-        |seed, plan, played| {
-            let (by, what) = match played {
-                Ok(report) => match report.violations.into_iter().next() {
-                    Some(first) => (first.checker.to_string(), first.what),
-                    None => return,
-                },
-                Err(why) => ("process".to_owned(), why),
-            };
-            let is_clean =
-                *clean.entry(seed).or_insert_with(|| player.play(plan).is_ok_and(|report| report.is_clean()));
-            if is_clean {
-                done.store(true, Relaxed);
-                findings.insert(seed, Found { seed, by, what });
-            } else {
-                println!("seed {seed} fails without any mutant");
-            }
-        },
-    );
-    Ok(findings.into_values().next())
+/// Plays seeds with mutants.
+struct Hunt {
+    player: Player,
+    /// Seeds that have found a mutant, and whether they are clean without any.
+    clean: BTreeMap<u64, bool>,
+}
+
+impl Hunt {
+    /// Plays seeds until one finds the mutant. A seed that fails without it as well says nothing about it.
+    fn through(&mut self, mutant: &Mutant, seeds: Range<u64>) -> Option<Found> {
+        let Self { player, clean } = self;
+        let mut findings = BTreeMap::new();
+        let done = AtomicBool::new(false);
+        let plans = seeds.map(|seed| (seed, Plan::drawn(seed)));
+        player.clone().with(SWITCH, &mutant.name).play_all(
+            plans,
+            || done.load(Relaxed),
+            |seed, plan, played| {
+                let (by, what) = match played {
+                    Ok(report) => match report.violations.into_iter().next() {
+                        Some(first) => (first.checker.to_string(), first.what),
+                        None => return,
+                    },
+                    Err(why) => ("process".to_owned(), why),
+                };
+                let is_clean =
+                    *clean.entry(seed).or_insert_with(|| player.play(plan).is_ok_and(|report| report.is_clean()));
+                if is_clean {
+                    done.store(true, Relaxed);
+                    findings.insert(seed, Found { seed, by, what });
+                } else {
+                    println!("seed {seed} fails without any mutant");
+                }
+            },
+        );
+        // Those that were under way go on: the first in order is the first of all.
+        findings.into_values().next()
+    }
 }
