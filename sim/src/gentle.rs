@@ -16,14 +16,18 @@ impl Plan {
         fast && self.faults.iter().all(|timed| is_gentle(&timed.fault))
     }
 
-    /// Whether an operator drains this virtual cluster.
-    pub(crate) fn has_drain_of(&self, name: &str) -> bool {
+    /// Whether an operator of this proxy drains this virtual cluster.
+    pub(crate) fn has_drain_of(&self, proxy: u8, name: &str) -> bool {
         let is = |cluster: u8| topology::cluster_name(cluster) == name;
-        self.faults.iter().any(|timed| matches!(timed.fault, Fault::Drain { cluster, .. } if is(cluster)))
+        self.faults_of(proxy).any(|fault| matches!(fault, Fault::Drain { cluster, .. } if is(*cluster)))
     }
 
-    /// Whether a new configuration concerns this virtual cluster.
-    pub(crate) fn has_reload_of(&self, name: &str) -> bool {
+    fn faults_of(&self, proxy: u8) -> impl Iterator<Item = &Fault> {
+        self.faults.iter().filter(move |timed| timed.proxy == proxy).map(|timed| &timed.fault)
+    }
+
+    /// Whether a new configuration of this proxy concerns this virtual cluster.
+    pub(crate) fn has_reload_of(&self, proxy: u8, name: &str) -> bool {
         let is = |cluster: u8| topology::cluster_name(cluster) == name;
         let concerns = |change: Change| match change {
             Change::Limits | Change::Upstream | Change::Grow | Change::TakenPort => is(0),
@@ -32,7 +36,9 @@ impl Plan {
             Change::Broken | Change::Expired | Change::ForeignCa => is(0),
             Change::Unreadable | Change::Renewed => false,
         };
-        self.faults.iter().any(|timed| matches!(timed.fault, Fault::Reload { change } if concerns(change)))
+        self.faults_of(proxy).any(
+            |fault| matches!(fault, Fault::Reload { change } | Fault::ReloadOverHttp { change } if concerns(*change)),
+        )
     }
 }
 
@@ -43,22 +49,22 @@ const fn is_gentle(fault: &Fault) -> bool {
         Fault::CoordinatorMove { .. }
         | Fault::Client { .. }
         | Fault::ProxyRestart { .. }
-        | Fault::Reload {
-            change:
-                Change::Limits
-                | Change::Upstream
-                | Change::Grow
-                | Change::Unreadable
-                | Change::TakenPort
-                | Change::HalfBad
-                | Change::Renewed,
-        }
         | Fault::Drain { .. }
+        | Fault::ShutdownOverHttp { .. }
         | Fault::PortTaken { .. } => true,
+        Fault::Reload { change } | Fault::ReloadOverHttp { change } => match change {
+            Change::Limits
+            | Change::Upstream
+            | Change::Grow
+            | Change::Unreadable
+            | Change::TakenPort
+            | Change::HalfBad
+            | Change::Renewed => true,
+            // With a spoiled certificate nobody gets in or out.
+            Change::Broken | Change::Expired | Change::ForeignCa => false,
+        },
         // Where the leader moves, records with acks=0 are lost by Kafka's own rules.
-        // With a spoiled certificate nobody gets in or out.
-        Fault::Reload { change: Change::Broken | Change::Expired | Change::ForeignCa }
-        | Fault::LeaderMove { .. }
+        Fault::LeaderMove { .. }
         | Fault::BrokerBounce { .. }
         | Fault::BrokerHangs { .. }
         | Fault::BrokerMoves { .. }

@@ -13,6 +13,9 @@ use std::{collections::BTreeMap, fmt};
 pub struct Plan {
     /// Decides about everything that is left to chance: latencies, lengths of reads, the order of hosts.
     pub seed: u64,
+    /// Proxies, each on a host of its own before the same clusters. Clients begin at any of them.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub proxies: u8,
     /// Virtual clusters, each with a Kafka cluster of its own.
     pub clusters: u8,
     /// Brokers of each cluster.
@@ -30,6 +33,15 @@ pub struct Plan {
     pub faults: Vec<Timed>,
     /// ms until all faults are healed and everybody has to get on.
     pub heal_at_ms: u64,
+}
+
+const fn one() -> u8 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_one(proxies: &u8) -> bool {
+    *proxies == 1
 }
 
 /// Where a virtual cluster speaks TLS.
@@ -124,6 +136,7 @@ impl Plan {
     pub const fn quiet(seed: u64) -> Self {
         Self {
             seed,
+            proxies: 1,
             clusters: 1,
             nodes: 2,
             partitions: 2,
@@ -137,8 +150,14 @@ impl Plan {
 
     /// The same with these faults, by their time in ms.
     #[must_use]
-    pub fn with(mut self, faults: impl IntoIterator<Item = (u64, Fault)>) -> Self {
-        self.faults.extend(faults.into_iter().map(|(at_ms, fault)| Timed { at_ms, fault }));
+    pub fn with(self, faults: impl IntoIterator<Item = (u64, Fault)>) -> Self {
+        self.with_at(0, faults)
+    }
+
+    /// The same with these faults of one of the proxies.
+    #[must_use]
+    pub fn with_at(mut self, proxy: u8, faults: impl IntoIterator<Item = (u64, Fault)>) -> Self {
+        self.faults.extend(faults.into_iter().map(|(at_ms, fault)| Timed { at_ms, proxy, fault }));
         self
     }
 
@@ -164,10 +183,10 @@ impl Plan {
 /// The banner of a run.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { clusters, nodes, partitions, weather, load, faults, heal_at_ms, .. } = self;
+        let Self { proxies, clusters, nodes, partitions, weather, load, faults, heal_at_ms, .. } = self;
         writeln!(
             f,
-            "world    {clusters} clusters of {nodes} brokers, {partitions} partitions, healed after {heal_at_ms} ms"
+            "world    {proxies} proxies, {clusters} clusters of {nodes} brokers, {partitions} partitions, healed after {heal_at_ms} ms"
         )?;
         writeln!(
             f,

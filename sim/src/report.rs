@@ -35,12 +35,8 @@ pub struct Report {
     pub simulated: Duration,
     /// Ends of connections that there were.
     pub streams: u64,
-    /// Every state that a virtual cluster came to, and when.
-    pub transitions: Vec<(Duration, String, ClusterState)>,
-    /// How each reload ended.
-    pub reloads: Vec<(Change, ReloadOutcome)>,
-    /// How each life of the proxy ended; crashes have no end.
-    pub lives: Vec<Result<(), String>>,
+    /// What became of each proxy.
+    pub proxies: Vec<Fate>,
     /// By client: the longest that an acknowledged record took, and how many were acknowledged.
     pub slowest: BTreeMap<String, (Duration, usize)>,
     /// Places in kroxy's life that the run came by.
@@ -51,12 +47,23 @@ pub struct Report {
     pub tail: Vec<String>,
 }
 
+/// What became of a proxy.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Fate {
+    /// Every state that a virtual cluster came to, and when.
+    pub transitions: Vec<(Duration, String, ClusterState)>,
+    /// How each reload ended.
+    pub reloads: Vec<(Change, ReloadOutcome)>,
+    /// How each life ended; crashes have no end.
+    pub lives: Vec<Result<(), String>>,
+}
+
 impl Report {
     pub(crate) fn new(
         plan: &Plan,
         violations: Vec<Finding>,
         simulated: Duration,
-        seen: Seen,
+        seen: Vec<Seen>,
         history: &History,
         wires: &Wires,
         journal: &Journal,
@@ -89,10 +96,8 @@ impl Report {
             simulated,
             cut_answers: wires.exchanges.cut_answers(),
             streams: wires.streams(),
-            transitions: seen.transitions,
-            reloads: seen.reloads,
-            lives: seen.lives,
-            marks: seen.marks.into_iter().chain(editions).collect(),
+            marks: seen.iter().flat_map(|seen| seen.marks.iter().cloned()).chain(editions).collect(),
+            proxies: seen.into_iter().map(fate).collect(),
             slowest,
             journal: journal.digest(),
             tail: journal.tail(),
@@ -104,6 +109,17 @@ impl Report {
         self.violations.is_empty()
     }
 
+    /// The states that a virtual cluster of the first proxy came to, in their order.
+    pub fn states_of(&self, cluster: u8) -> Vec<ClusterState> {
+        self.proxies[0].states_of(cluster)
+    }
+}
+
+fn fate(Seen { transitions, reloads, lives, .. }: Seen) -> Fate {
+    Fate { transitions, reloads, lives }
+}
+
+impl Fate {
     /// The states that a virtual cluster came to, in their order.
     pub fn states_of(&self, cluster: u8) -> Vec<ClusterState> {
         let name = crate::topology::cluster_name(cluster);

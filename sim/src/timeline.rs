@@ -45,8 +45,8 @@ pub(crate) enum Action {
     ClockJump(i64),
 }
 
-/// What is to be done, by ms and in order.
-pub(crate) type Timeline = BTreeMap<(u64, usize), Action>;
+/// What is to be done and to which proxy, by ms and in order.
+pub(crate) type Timeline = BTreeMap<(u64, usize), (u8, Action)>;
 
 /// Everything that a plan's faults come to; what lasts ends when the plan heals at the latest.
 pub(crate) fn of(plan: &Plan) -> Timeline {
@@ -54,7 +54,7 @@ pub(crate) fn of(plan: &Plan) -> Timeline {
     for timed in plan.faults.iter().filter(|timed| timed.at_ms < plan.heal_at_ms) {
         for (after_ms, action) in actions(&timed.fault) {
             let at_ms = (timed.at_ms + after_ms).min(plan.heal_at_ms);
-            timeline.insert((at_ms, timeline.len()), action);
+            timeline.insert((at_ms, timeline.len()), (timed.proxy, action));
         }
     }
     timeline
@@ -92,18 +92,15 @@ fn actions(fault: &Fault) -> Vec<(u64, Action)> {
             let drained_ms = u64::try_from(limits::DRAIN.as_millis()).expect("a few seconds");
             vec![(0, Proxy(Shutdown)), (drained_ms + down_ms, Proxy(Start))]
         }
+        Fault::ShutdownOverHttp { down_ms } => {
+            let drained_ms = u64::try_from(limits::DRAIN.as_millis()).expect("a few seconds");
+            vec![(0, Action::Demand(Demand::Shutdown)), (drained_ms + down_ms, Proxy(Start))]
+        }
         Fault::ProxyCrash { down_ms } => vec![(0, Crash), (down_ms, Revive)],
         Fault::PowerLoss { down_ms } => vec![(0, Power(false)), (down_ms, Power(true))],
         Fault::ClockJump { by_ms } => vec![(0, Action::ClockJump(by_ms))],
-        Fault::Reload { change: change @ (Change::TakenPort | Change::HalfBad) } => {
-            let port = topology::TAKEN;
-            vec![
-                (0, Proxy(Squat { port, on: true })),
-                (0, Proxy(Reload(change))),
-                (SQUAT_MS, Proxy(Squat { port, on: false })),
-            ]
-        }
-        Fault::Reload { change } => vec![(0, Proxy(Reload(change)))],
+        Fault::Reload { change } => reload(change, Proxy(Reload(change))),
+        Fault::ReloadOverHttp { change } => reload(change, Action::Demand(Demand::Reload(change))),
         Fault::Drain { cluster, retry_after_ms } => {
             vec![(0, Action::Demand(Demand::Drain(cluster))), (retry_after_ms, Action::Demand(Demand::Retry(cluster)))]
         }
@@ -116,5 +113,21 @@ fn actions(fault: &Fault) -> Vec<(u64, Action)> {
                 (for_ms, Proxy(Squat { port, on: false })),
             ]
         }
+    }
+}
+
+/// A reload, where it needs it with somebody who holds a port meanwhile.
+fn reload(change: Change, reload: Action) -> Vec<(u64, Action)> {
+    let squat = |on| Action::Proxy(proxy::Order::Squat { port: topology::TAKEN, on });
+    match change {
+        Change::TakenPort | Change::HalfBad => vec![(0, squat(true)), (0, reload), (SQUAT_MS, squat(false))],
+        Change::Limits
+        | Change::Upstream
+        | Change::Grow
+        | Change::Unreadable
+        | Change::Renewed
+        | Change::Broken
+        | Change::Expired
+        | Change::ForeignCa => vec![(0, reload)],
     }
 }

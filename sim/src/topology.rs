@@ -8,12 +8,8 @@ use bytes::Bytes;
 use runtime::config;
 use std::{fmt::Write, path::Path};
 
-/// The turmoil host of the proxy.
-pub(crate) const PROXY: &str = "proxy";
 /// The turmoil host of all clients.
 pub(crate) const CLIENTS: &str = "clients";
-/// What clients know the proxy as.
-pub(crate) const ADVERTISED: &str = "kafka.public.example";
 /// What the names end in that clients know.
 pub(crate) const PUBLIC: &str = ".public.example";
 /// What the first cluster's gateway shows its clients.
@@ -52,6 +48,21 @@ pub(crate) const LOOPBACK: &str = "127.0.0.1";
 pub(crate) const TAKEN: u16 = 9_999;
 /// The first node's port on the brokers' host.
 const BROKER: u16 = 9_092;
+
+/// The turmoil host of a proxy.
+pub(crate) fn proxy(number: u8) -> String {
+    if number == 0 { "proxy".to_owned() } else { format!("proxy-{number}") }
+}
+
+/// The number of the proxy on a host.
+pub(crate) fn proxy_on(host: &str) -> u8 {
+    host.strip_prefix("proxy-").and_then(|number| number.parse().ok()).unwrap_or_default()
+}
+
+/// What clients know a proxy as.
+pub(crate) fn advertised(proxy: u8) -> String {
+    if proxy == 0 { format!("kafka{PUBLIC}") } else { format!("kafka-{proxy}{PUBLIC}") }
+}
 
 /// The turmoil host of a cluster's brokers.
 pub(crate) fn brokers(cluster: u8) -> String {
@@ -98,8 +109,8 @@ pub(crate) fn cluster_of(host: &str) -> u8 {
     host.strip_prefix("brokers-").and_then(|number| number.parse().ok()).unwrap_or_default()
 }
 
-/// The configuration of the proxy of a plan's world, as a file would say it.
-pub(crate) fn configuration(plan: &Plan, change: Option<Change>) -> String {
+/// The configuration of a proxy of a plan's world, as a file would say it.
+pub(crate) fn configuration(plan: &Plan, proxy: u8, change: Option<Change>) -> String {
     let mut text = format!(
         "(
     admin: (bind: \"{LOOPBACK}:{ADMIN}\"),
@@ -112,12 +123,12 @@ pub(crate) fn configuration(plan: &Plan, change: Option<Change>) -> String {
             Some(Change::HalfBad) if is_last => Some(Change::Upstream),
             change => change.filter(|_| cluster == 0),
         };
-        text += &virtual_cluster(plan, cluster, change);
+        text += &virtual_cluster(plan, proxy, cluster, change);
     }
     text + "    ],\n)\n"
 }
 
-fn virtual_cluster(plan: &Plan, cluster: u8, change: Option<Change>) -> String {
+fn virtual_cluster(plan: &Plan, proxy: u8, cluster: u8, change: Option<Change>) -> String {
     let mut servers: Vec<String> =
         (0..plan.nodes).map(|n| format!("\"{}:{}\"", bootstrap_name(cluster, n), broker_port(n))).collect();
     let mut bootstrap = bootstrap_port(cluster);
@@ -145,13 +156,14 @@ fn virtual_cluster(plan: &Plan, cluster: u8, change: Option<Change>) -> String {
             name: \"{name}\",
             upstream: (bootstrap_servers: [{servers}], connect_timeout: \"2s\"{towards_upstream}),
             gateways: [(name: \"default\", {towards_clients}port_per_broker: (
-                bind: \"0.0.0.0\", advertised_host: \"{ADVERTISED}\", bootstrap_port: {bootstrap}, nodes: [{ranges}],
+                bind: \"0.0.0.0\", advertised_host: \"{advertised}\", bootstrap_port: {bootstrap}, nodes: [{ranges}],
             ))],
             drain_timeout: \"{drain}ms\",
             first_request_timeout: \"5s\",
             limits: (max_request_frame: \"{frame}\"),
         ),\n",
         name = cluster_name(cluster),
+        advertised = advertised(proxy),
         servers = servers.join(", "),
         towards_upstream = if tls.upstream { &towards_upstream } else { "" },
         towards_clients = if tls.clients { &towards_clients } else { "" },

@@ -19,7 +19,7 @@ use crate::{
     journal::Journal,
     limits, lock,
     mailbox::Mailbox,
-    net::Wires,
+    net::{Place, Wires},
     plan::{Link, Plan, Rude, Way},
     report::Report,
     timeline::{self, Action},
@@ -42,9 +42,8 @@ struct World<'a> {
     plan: &'a Plan,
     sim: turmoil::Sim<'a>,
     brokers: Vec<Brokers>,
-    proxy: ProxyHost,
-    rude: Mailbox<(u8, Rude)>,
-    demands: Mailbox<Demand>,
+    proxies: Vec<(ProxyHost, Mailbox<Demand>)>,
+    rude: Mailbox<(u8, u8, Rude)>,
     phase: watch::Sender<Phase>,
     history: History,
     around: Surroundings,
@@ -58,7 +57,7 @@ struct World<'a> {
 /// Where this build cannot repeat a run.
 pub fn run(plan: &Plan, journal: &Journal) -> Result<Report, NotDeterministic> {
     crate::may_run()?;
-    let seen = Arc::new(Mutex::new(Seen::default()));
+    let seen: Vec<Arc<Mutex<Seen>>> = (0..plan.proxies).map(|_| Arc::default()).collect();
     let findings = Findings::default();
     let history = History::new(findings.clone());
     let around = Surroundings {
@@ -81,14 +80,16 @@ pub fn run(plan: &Plan, journal: &Journal) -> Result<Report, NotDeterministic> {
     match played {
         Ok((Ok(()), truths)) => {
             violations.extend(check::judge(plan, &truths, &history));
-            let seen = lock(&seen);
-            let drained = |cluster, from, to| seen.has_drained(cluster, from, to);
+            let drained = |place: Place, from, to| {
+                let seen = seen.get(usize::from(place.proxy));
+                seen.is_some_and(|seen| lock(seen).has_drained(place.cluster, from, to))
+            };
             violations.extend(around.wires.exchanges.judge(drained, plan.is_gentle()));
         }
         Ok((Err(found), _)) => violations.push(found),
         Err(panic) => violations.push(Finding::new(Checker::Panics, panic_text(panic.as_ref()))),
     }
-    let seen = lock(&seen).clone();
+    let seen = seen.iter().map(|seen| lock(seen).clone()).collect();
     Ok(Report::new(plan, violations, elapsed, seen, &history, &around.wires, journal))
 }
 
@@ -98,7 +99,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 impl<'a> World<'a> {
-    fn new(plan: &'a Plan, seen: &Arc<Mutex<Seen>>, history: &History, around: &Surroundings) -> Self {
+    fn new(plan: &'a Plan, seen: &[Arc<Mutex<Seen>>], history: &History, around: &Surroundings) -> Self {
         let ms = Duration::from_millis;
         let mut sim = turmoil::Builder::new()
             .epoch(SystemTime::UNIX_EPOCH + limits::EPOCH)
@@ -130,26 +131,32 @@ impl<'a> World<'a> {
             sim.host(host, move || software.clone().run());
             all.push(brokers);
         }
-        let proxy = ProxyHost {
-            plan: plan.clone(),
-            orders: Mailbox::default(),
-            seen: seen.clone(),
-            disk: Arc::new(Mutex::new(Disk::new(plan))),
-            around: around.clone(),
-        };
-        around.wires.name(topology::ADVERTISED, topology::PROXY);
+        let mut proxies = Vec::new();
+        for (number, seen) in (0..).zip(seen) {
+            let proxy = ProxyHost {
+                number,
+                host: topology::proxy(number),
+                plan: plan.clone(),
+                orders: Mailbox::default(),
+                seen: seen.clone(),
+                disk: Arc::new(Mutex::new(Disk::new(plan, number))),
+                around: around.clone(),
+            };
+            around.wires.name(&topology::advertised(number), &proxy.host);
+            let software = proxy.clone();
+            sim.host(proxy.host.clone(), move || software.clone().run());
+            proxies.push((proxy, Mailbox::default()));
+        }
         around.wires.name(topology::LOOPBACK, topology::LOOPBACK);
-        let software = proxy.clone();
-        sim.host(topology::PROXY, move || software.clone().run());
         let (phase, phases) = watch::channel(Phase::Faults);
-        let (rude, demands) = (Mailbox::default(), Mailbox::default());
+        let rude = Mailbox::default();
         let clients = Clients {
             clusters: plan.clusters,
             partitions: plan.partitions,
             load: plan.load,
             phase: phases,
             rude: rude.clone(),
-            demands: demands.clone(),
+            proxies: proxies.clone(),
             history: history.clone(),
             around: around.clone(),
         };
@@ -158,9 +165,8 @@ impl<'a> World<'a> {
             plan,
             sim,
             brokers: all,
-            proxy,
+            proxies,
             rude,
-            demands,
             phase,
             history: history.clone(),
             around: around.clone(),
@@ -174,13 +180,13 @@ impl<'a> World<'a> {
             while let Some(next) = timeline.first_entry()
                 && next.key().0 <= self.now_ms()
             {
-                let action = next.remove();
-                self.act(&action);
+                let (proxy, action) = next.remove();
+                self.act(proxy, &action);
             }
             self.step()?;
         }
-        for action in timeline.into_values() {
-            self.act(&action);
+        for (proxy, action) in timeline.into_values() {
+            self.act(proxy, &action);
         }
         self.heal();
         self.progress()?;
@@ -220,8 +226,10 @@ impl<'a> World<'a> {
         }
     }
 
-    fn act(&mut self, action: &Action) {
+    fn act(&mut self, proxy: u8, action: &Action) {
         self.around.journal.note("world", format_args!("{action:?}"));
+        let proxy = proxy.min(self.plan.proxies - 1);
+        let at = usize::from(proxy);
         match action {
             Action::Brokers(cluster, order) => self.brokers[usize::from(*cluster)].orders.send(order.clone()),
             Action::Hang { cluster, node, on } => {
@@ -230,16 +238,16 @@ impl<'a> World<'a> {
             Action::Move { cluster, node } => self.rename(*cluster, *node),
             Action::Spoil(cluster, how) => self.around.wires.tamper(&topology::brokers(*cluster), *how),
             Action::Partition(link, true) => {
-                let (a, b) = ends(*link);
+                let (a, b) = ends(proxy, *link);
                 self.sim.partition(a, b);
             }
             Action::Partition(link, false) => {
-                let (a, b) = ends(*link);
+                let (a, b) = ends(proxy, *link);
                 self.sim.repair(a.clone(), b.clone());
                 self.around.wires.lose(&a, &b);
             }
             Action::PartitionOneWay(link, way, on) => {
-                let (client, server) = ends(*link);
+                let (client, server) = ends(proxy, *link);
                 let (from, to) = match way {
                     Way::Requests => (client, server),
                     Way::Answers => (server, client),
@@ -252,28 +260,28 @@ impl<'a> World<'a> {
                 }
             }
             Action::Lose(link) => {
-                let (a, b) = ends(*link);
+                let (a, b) = ends(proxy, *link);
                 self.around.wires.lose(&a, &b);
             }
             Action::Hold(link, true) => {
-                let (a, b) = ends(*link);
+                let (a, b) = ends(proxy, *link);
                 self.sim.hold(a, b);
             }
             Action::Hold(link, false) => {
-                let (a, b) = ends(*link);
+                let (a, b) = ends(proxy, *link);
                 self.sim.release(a, b);
             }
             Action::Latency(link, ms) => {
-                let (a, b) = ends(*link);
+                let (a, b) = ends(proxy, *link);
                 let ms = ms.unwrap_or(self.plan.weather.latency_ms.0);
                 self.sim.set_link_latency(a, b, Duration::from_millis(ms));
             }
-            Action::Rude(cluster, how) => self.rude.send((*cluster, *how)),
-            Action::Demand(demand) => self.demands.send(demand.clone()),
-            Action::Proxy(order) => self.proxy.orders.send(order.clone()),
-            Action::Crash => self.crash(),
-            Action::Revive => self.revive(),
-            Action::Power(on) => self.power(*on),
+            Action::Rude(cluster, how) => self.rude.send((proxy, *cluster, *how)),
+            Action::Demand(demand) => self.proxies[at].1.send(demand.clone()),
+            Action::Proxy(order) => self.proxies[at].0.orders.send(order.clone()),
+            Action::Crash => self.crash(at),
+            Action::Revive => self.revive(at),
+            Action::Power(on) => self.power(proxy, *on),
             Action::ClockJump(by_ms) => hosts::jump(*by_ms),
         }
     }
@@ -288,11 +296,11 @@ impl<'a> World<'a> {
         self.brokers[usize::from(cluster)].orders.send(brokers::Order::Rename { node, name });
     }
 
-    /// Takes the power from the proxy's machine, or gives it back. Behind a partition the ends of its connections learn
+    /// Takes the power from a proxy's machine, or gives it back. Behind a partition the ends of its connections learn
     /// nothing of it until it is there again, and knows nothing of them.
-    fn power(&mut self, on: bool) {
+    fn power(&mut self, proxy: u8, on: bool) {
         let links = std::iter::once(Link::Clients).chain((0..self.plan.clusters).map(Link::Upstream));
-        for (a, b) in links.map(ends) {
+        for (a, b) in links.map(|link| ends(proxy, link)) {
             if on {
                 self.sim.repair(a.clone(), b.clone());
                 self.around.wires.lose(&a, &b);
@@ -301,20 +309,22 @@ impl<'a> World<'a> {
             }
         }
         if on {
-            self.revive();
+            self.revive(usize::from(proxy));
         } else {
-            self.crash();
+            self.crash(usize::from(proxy));
         }
     }
 
-    fn crash(&mut self) {
-        self.sim.crash(topology::PROXY);
-        lock(&self.proxy.seen).running = false;
+    fn crash(&mut self, at: usize) {
+        let (proxy, _) = &self.proxies[at];
+        self.sim.crash(proxy.host.as_str());
+        lock(&proxy.seen).running = false;
     }
 
-    fn revive(&mut self) {
-        if !self.sim.is_host_running(topology::PROXY) {
-            self.sim.bounce(topology::PROXY);
+    fn revive(&mut self, at: usize) {
+        let (proxy, _) = &self.proxies[at];
+        if !self.sim.is_host_running(proxy.host.as_str()) {
+            self.sim.bounce(proxy.host.as_str());
         }
     }
 
@@ -323,20 +333,24 @@ impl<'a> World<'a> {
         self.around.journal.note("world", format_args!("everything is healed"));
         self.around.wires.stop_tampering();
         hosts::put_clock_right();
-        self.revive();
-        self.proxy.orders.send(proxy::Order::Start);
-        self.proxy.orders.send(proxy::Order::PutRight);
+        for at in 0..self.proxies.len() {
+            self.revive(at);
+            self.proxies[at].0.orders.send(proxy::Order::Start);
+            self.proxies[at].0.orders.send(proxy::Order::PutRight);
+        }
         self.retry_drained();
         self.phase.send_replace(Phase::Finish);
     }
 
     /// What an operator has drained stays so until he wants it back; what has failed comes back by itself.
     fn retry_drained(&self) {
-        let seen = lock(&self.proxy.seen);
-        for cluster in 0..self.plan.clusters {
-            let state = seen.clusters.get(&topology::cluster_name(cluster)).map(|(state, ..)| *state);
-            if state == Some(ClusterState::Draining) {
-                self.proxy.orders.send(proxy::Order::Retry(cluster));
+        for (proxy, _) in &self.proxies {
+            let seen = lock(&proxy.seen);
+            for cluster in 0..self.plan.clusters {
+                let state = seen.clusters.get(&topology::cluster_name(cluster)).map(|(state, ..)| *state);
+                if state == Some(ClusterState::Draining) {
+                    proxy.orders.send(proxy::Order::Retry(cluster));
+                }
             }
         }
     }
@@ -391,37 +405,28 @@ impl<'a> World<'a> {
     /// The proxy holds nothing for clients that are gone.
     fn quiet(&mut self) -> Result<(), Finding> {
         self.until(limits::QUIET, Checker::Leaks, |world| {
-            let seen = lock(&world.proxy.seen);
-            let left: Vec<String> = seen
-                .clusters
-                .iter()
-                .filter(|(_, (state, connections, in_flight))| {
-                    *state != ClusterState::Serving || *connections > 0 || *in_flight > 0
-                })
-                .map(|(name, (state, connections, in_flight))| {
-                    format!("{name} is {state} with {connections} connections and {in_flight} in flight")
-                })
-                .collect();
-            let reloading = (seen.reloading > 0).then(|| "a reload is not over".to_owned());
-            let left: Vec<String> = left.into_iter().chain(reloading).collect();
+            let left: Vec<String> = world.proxies.iter().flat_map(|(proxy, _)| left_at(proxy)).collect();
             if left.is_empty() { Ok(()) } else { Err(left.join(", ")) }
         })
     }
 
-    /// The proxy stops, and leaves nothing open.
+    /// The proxies stop, and leave nothing open.
     fn stop(&mut self) -> Result<(), Finding> {
-        self.proxy.orders.send(proxy::Order::Shutdown);
+        self.proxies.iter().for_each(|(proxy, _)| proxy.orders.send(proxy::Order::Shutdown));
         self.until(limits::DRAIN + limits::STOP, Checker::Ending, |world| {
-            let seen = lock(&world.proxy.seen);
-            if seen.running { Err(format!("the proxy is {}", seen.state)) } else { Ok(()) }
+            let running = world.proxies.iter().find(|(proxy, _)| lock(&proxy.seen).running);
+            let Some((proxy, _)) = running else { return Ok(()) };
+            Err(format!("{} is {}", proxy.host, lock(&proxy.seen).state))
         })?;
-        if let Some(Err(why)) = lock(&self.proxy.seen).lives.last() {
-            return Err(Finding::new(Checker::Ending, format!("the proxy ended with: {why}")));
-        }
-        let (streams, ports) = self.around.wires.left(topology::PROXY);
-        if streams > 0 || !ports.is_empty() {
-            let what = format!("the proxy has left {streams} streams open and listens on {ports:?}");
-            return Err(Finding::new(Checker::Leaks, what));
+        for (proxy, _) in &self.proxies {
+            if let Some(Err(why)) = lock(&proxy.seen).lives.last() {
+                return Err(Finding::new(Checker::Ending, format!("{} ended with: {why}", proxy.host)));
+            }
+            let (streams, ports) = self.around.wires.left(&proxy.host);
+            if streams > 0 || !ports.is_empty() {
+                let what = format!("{} has left {streams} streams open and listens on {ports:?}", proxy.host);
+                return Err(Finding::new(Checker::Leaks, what));
+            }
         }
         self.until(limits::QUIET, Checker::Leaks, |world| {
             world.brokers.iter().for_each(|brokers| brokers.orders.send(brokers::Order::Tell));
@@ -432,9 +437,22 @@ impl<'a> World<'a> {
     }
 }
 
-fn ends(link: Link) -> (String, String) {
+/// What a proxy holds that it has no use for.
+fn left_at(proxy: &ProxyHost) -> Vec<String> {
+    let seen = lock(&proxy.seen);
+    let left = seen.clusters.iter().filter(|(_, (state, connections, in_flight))| {
+        *state != ClusterState::Serving || *connections > 0 || *in_flight > 0
+    });
+    let left = left.map(|(name, (state, connections, in_flight))| {
+        format!("{name} is {state} with {connections} connections and {in_flight} in flight at {}", proxy.host)
+    });
+    let reloading = (seen.reloading > 0).then(|| "a reload is not over".to_owned());
+    left.chain(reloading).collect()
+}
+
+fn ends(proxy: u8, link: Link) -> (String, String) {
     match link {
-        Link::Clients => (topology::CLIENTS.to_owned(), topology::PROXY.to_owned()),
-        Link::Upstream(cluster) => (topology::PROXY.to_owned(), topology::brokers(cluster)),
+        Link::Clients => (topology::CLIENTS.to_owned(), topology::proxy(proxy)),
+        Link::Upstream(cluster) => (topology::proxy(proxy), topology::brokers(cluster)),
     }
 }

@@ -34,7 +34,7 @@ fn relay_works() {
     assert!(report.operations.0 > 300, "{report}");
     assert_eq!(report.operations.1, 0, "{report}");
     assert_eq!(report.states_of(0), life(&[]));
-    assert_eq!(report.lives, [Ok(())]);
+    assert_eq!(report.proxies[0].lives, [Ok(())]);
 }
 
 #[test]
@@ -80,13 +80,13 @@ fn the_coordinator_moves_while_a_group_reads() {
 #[test]
 fn the_proxy_restarts_under_load_and_nothing_is_lost() {
     let report = play(&Plan::quiet(7).with([(1_500, Fault::ProxyRestart { down_ms: 200 })]));
-    assert_eq!(report.lives, [Ok(()), Ok(())]);
+    assert_eq!(report.proxies[0].lives, [Ok(()), Ok(())]);
 }
 
 #[test]
 fn the_proxy_dies_under_load_and_nothing_acknowledged_is_lost() {
     let report = play(&Plan::quiet(8).with([(1_500, Fault::ProxyCrash { down_ms: 500 })]));
-    assert_eq!(report.lives, [Ok(())], "a crash is no end");
+    assert_eq!(report.proxies[0].lives, [Ok(())], "a crash is no end");
 }
 
 #[test]
@@ -123,13 +123,13 @@ fn one_bad_cluster_harms_no_other_and_comes_back_by_itself() {
     let report = play(&plan);
     assert!(report.states_of(0).contains(&Failed), "{:?}", report.states_of(0));
     assert!(!report.states_of(1).contains(&Failed), "{:?}", report.states_of(1));
-    assert_eq!(report.lives, [Ok(()), Ok(())]);
+    assert_eq!(report.proxies[0].lives, [Ok(()), Ok(())]);
 }
 
 #[test]
 fn a_shutdown_while_initializing_ends_well() {
     let report = play(&Plan::quiet(11).with([(0, Fault::ProxyRestart { down_ms: 10 })]));
-    assert_eq!(report.lives.len(), 2);
+    assert_eq!(report.proxies[0].lives.len(), 2);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn a_shutdown_while_draining_and_twice_ends_well() {
     // With upstream held back requests stay in flight, and the drain lasts.
     let report =
         play(&Plan::quiet(12).with([(1_000, hold), (1_200, drain), (1_300, restart.clone()), (1_400, restart)]));
-    assert_eq!(report.lives, [Ok(()), Ok(())]);
+    assert_eq!(report.proxies[0].lives, [Ok(()), Ok(())]);
 }
 
 #[test]
@@ -167,8 +167,8 @@ fn a_drain_that_cannot_finish_is_cut_at_its_deadline() {
     let mut plan = Plan::quiet(14).with([hang(0), hang(1), (1_500, Fault::ProxyRestart { down_ms: 1_000 })]);
     plan.heal_at_ms = 5_000;
     let report = play(&plan);
-    let draining = report.transitions.iter().find(|(.., to)| *to == Draining).expect("it drains").0;
-    let stopped = report.transitions.iter().find(|(.., to)| *to == Stopped).expect("it stops").0;
+    let draining = report.proxies[0].transitions.iter().find(|(.., to)| *to == Draining).expect("it drains").0;
+    let stopped = report.proxies[0].transitions.iter().find(|(.., to)| *to == Stopped).expect("it stops").0;
     let took = stopped - draining;
     let (least, most) = (Duration::from_millis(1_990), Duration::from_millis(2_200));
     assert!((least..=most).contains(&took), "a drain of 2 s took {took:?}");
@@ -177,14 +177,14 @@ fn a_drain_that_cannot_finish_is_cut_at_its_deadline() {
 #[test]
 fn a_reload_that_changes_limits_keeps_connections() {
     let report = play(&Plan::quiet(15).with([(1_500, Fault::Reload { change: Change::Limits })]));
-    assert_eq!(report.reloads, [(Change::Limits, ReloadOutcome::Applied)]);
+    assert_eq!(report.proxies[0].reloads, [(Change::Limits, ReloadOutcome::Applied)]);
     assert_eq!(report.states_of(0), life(&[]));
 }
 
 #[test]
 fn a_reload_that_changes_upstream_drains_and_serves_again() {
     let report = play(&Plan::quiet(16).with([(1_500, Fault::Reload { change: Change::Upstream })]));
-    assert_eq!(report.reloads, [(Change::Upstream, ReloadOutcome::Applied)]);
+    assert_eq!(report.proxies[0].reloads, [(Change::Upstream, ReloadOutcome::Applied)]);
     assert_eq!(report.states_of(0), life(&[Draining, Initializing, Serving]));
 }
 
@@ -195,7 +195,7 @@ fn a_reload_that_cannot_work_goes_back_to_what_was() {
     let mut plan = Plan::quiet(17).with(faults);
     plan.heal_at_ms = 9_000;
     let report = play(&plan);
-    let outcomes: Vec<_> = report.reloads.iter().map(|(_, outcome)| *outcome).collect();
+    let outcomes: Vec<_> = report.proxies[0].reloads.iter().map(|(_, outcome)| *outcome).collect();
     assert_eq!(outcomes[0], ReloadOutcome::Rejected);
     assert!(matches!(outcomes[1], ReloadOutcome::Failed | ReloadOutcome::Partial), "{outcomes:?}");
     assert_eq!(report.states_of(0).last(), Some(&Stopped));
@@ -290,8 +290,9 @@ fn a_drain_under_operators_leaves_topics_as_they_were_told() {
 fn a_drain_waits_for_no_long_poll() {
     // Nobody produces, so that all that is in flight are the consumers' long polls of 500 ms.
     let report = drained_under_load(35, NOBODY, []);
-    let at =
-        |n: usize| report.transitions.iter().filter(|(_, name, _)| name == "tenant-0").nth(n).expect("a transition").0;
+    let at = |n: usize| {
+        report.proxies[0].transitions.iter().filter(|(_, name, _)| name == "tenant-0").nth(n).expect("a transition").0
+    };
     let took = at(3) - at(2) - Duration::from_secs(1);
     assert!(took < Duration::from_millis(400), "drained and served again after {took:?}");
 }
@@ -361,7 +362,7 @@ fn a_reload_that_fails_in_one_cluster_takes_back_what_it_did_in_the_other() {
     let mut plan = Plan::quiet(42).with([(1_500, Fault::Reload { change: Change::HalfBad })]);
     (plan.clusters, plan.heal_at_ms) = (2, 9_000);
     let report = play(&plan);
-    let outcomes: Vec<_> = report.reloads.iter().map(|(_, outcome)| *outcome).collect();
+    let outcomes: Vec<_> = report.proxies[0].reloads.iter().map(|(_, outcome)| *outcome).collect();
     assert!(matches!(outcomes[..], [ReloadOutcome::Failed | ReloadOutcome::Partial]), "{outcomes:?}");
     assert_eq!(report.states_of(1).last(), Some(&Stopped));
 }

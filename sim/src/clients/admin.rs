@@ -3,11 +3,11 @@
 //! He looks at probes, status and metrics now and then, listens to the events, and passes on what the plan has him ask.
 
 use super::{Client, Phase, reaches};
-use crate::{findings::Checker, limits, mailbox::Mailbox, topology};
+use crate::{findings::Checker, hosts::proxy::ProxyHost, limits, mailbox::Mailbox, plan::Change, topology};
 use kroxy_core::{
     address::HostPort,
     cluster::has_edge,
-    status::{ClusterState, Event, EventKind, Status},
+    status::{ClusterState, Event, EventKind, ReloadOutcome, ReloadReport, Status},
 };
 use runtime::net::Net;
 use std::{collections::BTreeMap, io, time::Duration};
@@ -30,7 +30,13 @@ const TRIES: usize = 40;
 pub(crate) enum Demand {
     Drain(u8),
     Retry(u8),
+    /// To put in force what he writes into its files.
+    Reload(Change),
+    Shutdown,
 }
+
+/// What he saw last of a process: its uptime in ms, and by virtual cluster how many requests it has counted.
+type Look = (u64, BTreeMap<String, u64>);
 
 /// An answer.
 struct Answer {
@@ -80,11 +86,11 @@ pub(super) async fn listen(me: Client) {
 }
 
 /// Passes on what the plan has him ask.
-pub(super) async fn steer(me: Client, demands: Mailbox<Demand>) {
+pub(super) async fn steer(me: Client, proxy: ProxyHost, demands: Mailbox<Demand>) {
     let mut phase = me.phase.clone();
     let steering = async {
         loop {
-            demand(&me, &demands.next().await).await;
+            demand(&me, &proxy, &demands.next().await).await;
         }
     };
     tokio::select! {
@@ -95,28 +101,37 @@ pub(super) async fn steer(me: Client, demands: Mailbox<Demand>) {
     me.done();
 }
 
-async fn demand(me: &Client, demand: &Demand) {
-    let (what, cluster) = match demand {
-        Demand::Drain(cluster) => ("drain", cluster),
-        Demand::Retry(cluster) => ("retry", cluster),
+async fn demand(me: &Client, proxy: &ProxyHost, demand: &Demand) {
+    let of_cluster = |what, cluster| format!("/api/v1/clusters/{}/{what}", topology::cluster_name(cluster));
+    let (path, expected) = match demand {
+        Demand::Drain(cluster) => (of_cluster("drain", *cluster), &[200, 409][..]),
+        Demand::Retry(cluster) => (of_cluster("retry", *cluster), &[200, 409][..]),
+        Demand::Reload(_) => ("/api/v1/reload".to_owned(), &[200, 409, 422][..]),
+        Demand::Shutdown => ("/api/v1/shutdown".to_owned(), &[202][..]),
     };
-    let path = format!("/api/v1/clusters/{}/{what}", topology::cluster_name(*cluster));
+    if let Demand::Reload(change) = demand {
+        proxy.write(*change);
+    }
+    let mut outcome = ReloadOutcome::Unknown;
     for _ in 0..TRIES {
-        match ask(me, "POST", &path).await {
-            Ok(answer) => {
-                me.note(format_args!("{what}: {} {}", answer.status, answer.body.trim()));
-                if !matches!(answer.status, 200 | 409) {
-                    me.history.accuse(Checker::Admin, format!("{path} was answered with {}", answer.status));
-                }
-                return;
-            }
-            Err(_) => sleep(limits::RETRY_PAUSE).await,
+        let Ok(answer) = ask(me, "POST", &path).await else {
+            sleep(limits::RETRY_PAUSE).await;
+            continue;
+        };
+        me.note(format_args!("{demand:?}: {} {}", answer.status, answer.body.len()));
+        if !expected.contains(&answer.status) {
+            me.history.accuse(Checker::Admin, format!("{path} was answered with {}", answer.status));
         }
+        outcome = serde_json::from_str(&answer.body).map_or(outcome, |report: ReloadReport| report.outcome);
+        break;
+    }
+    if let Demand::Reload(change) = demand {
+        proxy.settle(*change, outcome);
     }
 }
 
 /// One look at everything. `last` is the process that was seen last, and its uptime.
-async fn look(me: &Client, last: &mut Option<(u64, u64)>) -> io::Result<()> {
+async fn look(me: &Client, last: &mut Option<Look>) -> io::Result<()> {
     let alive = ask(me, "GET", "/livez").await?;
     let ready = ask(me, "GET", "/readyz").await?;
     let status = ask(me, "GET", "/api/v1/status").await?;
@@ -137,14 +152,19 @@ async fn look(me: &Client, last: &mut Option<(u64, u64)>) -> io::Result<()> {
     if ready.status == 503 && ready.body.trim().is_empty() {
         wrong("it is not ready and does not say why".to_owned());
     }
-    let requests: u64 = known.virtual_clusters.iter().map(|cluster| cluster.totals.requests).sum();
-    let uptime = known.proxy.uptime_ms;
-    if let Some((before, requests_before)) = last.replace((uptime, requests))
+    // One that has stopped is shown no more.
+    let counts = known.virtual_clusters.iter().map(|cluster| (cluster.name.clone(), cluster.totals.requests));
+    let (uptime, requests): Look = (known.proxy.uptime_ms, counts.collect());
+    if let Some((before, requests_before)) = last.replace((uptime, requests.clone()))
         && before > OLD_MS
         && uptime > before
-        && requests < requests_before
     {
-        wrong(format!("{requests_before} requests have become {requests} without a restart"));
+        for (name, count) in &requests {
+            let count_before = requests_before.get(name).copied().unwrap_or_default();
+            if *count < count_before {
+                wrong(format!("{count_before} requests of {name} have become {count} without a restart"));
+            }
+        }
     }
     for cluster in &known.virtual_clusters {
         if !metrics.body.contains(&format!("\"{}\"", cluster.name)) {
@@ -166,10 +186,12 @@ async fn events(me: &Client) -> io::Result<()> {
         let Some(text) = line.strip_prefix("data: ") else { continue };
         let event: Event = match serde_json::from_str(text) {
             Ok(event) => event,
-            Err(e) => {
+            // Behind the last event stands an empty line, unless the proxy has died in its middle.
+            Err(e) if lines.next_line().await?.is_some() => {
                 me.history.accuse(Checker::Admin, format!("an event cannot be read: {e}"));
                 return Ok(());
             }
+            Err(_) => return Ok(()),
         };
         if last.replace(event.seq).is_some_and(|before| event.seq != before + 1) {
             me.history.accuse(Checker::Admin, format!("event {} does not come next", event.seq));
@@ -186,7 +208,7 @@ async fn events(me: &Client) -> io::Result<()> {
 }
 
 async fn connect(me: &Client) -> io::Result<crate::net::SimStream> {
-    let to = HostPort::new(topology::ADVERTISED, topology::TUNNEL);
+    let to = HostPort::new(topology::advertised(me.proxy()), topology::TUNNEL);
     timeout(limits::OPERATION, me.net.connect(&to)).await?
 }
 

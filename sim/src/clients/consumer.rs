@@ -1,6 +1,6 @@
 //! Members of the consumer group: the client of `kroxy demo`.
 
-use super::{Client, Phase, bootstrap, reaches};
+use super::{Client, Phase, reaches};
 use crate::{limits, topology};
 use runtime::demo::client::{self, Consumer, ConsumerSpec};
 use tokio::sync::{mpsc, watch};
@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 pub(super) async fn run(me: Client) {
     let spec = ConsumerSpec { group: topology::GROUP.to_owned(), topic: topology::ORDERS.to_owned() };
     loop {
-        let kafka = client::Client::new(me.net.clone(), &me.name, vec![bootstrap(me.cluster)], limits::PATIENCE);
+        let kafka = client::Client::new(me.net.clone(), &me.name, me.bootstraps(), limits::PATIENCE);
         let (deliveries, mut delivered) = mpsc::channel(16);
         let (leave, leaving) = watch::channel(false);
         let mut phase = me.phase.clone();

@@ -1,6 +1,6 @@
 //! Idempotent producers: the client of `kroxy demo`, which sends again until it is acknowledged.
 
-use super::{Client, Phase, bootstrap, reaches};
+use super::{Client, Phase, reaches};
 use crate::{
     findings::Checker,
     history::{Outcome, value},
@@ -18,7 +18,7 @@ use tokio::{
 pub(super) async fn run(mut me: Client) {
     let mut sequences: BTreeMap<i32, u64> = BTreeMap::new();
     loop {
-        let kafka = client::Client::new(me.net.clone(), &me.name, vec![bootstrap(me.cluster)], limits::PATIENCE);
+        let kafka = client::Client::new(me.net.clone(), &me.name, me.bootstraps(), limits::PATIENCE);
         let ended = match Producer::new(kafka, me.around.clock(), topology::ORDERS).await {
             Ok(producer) => produce(&mut me, producer, &mut sequences).await,
             Err(e) => Err(e),

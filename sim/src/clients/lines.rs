@@ -1,6 +1,6 @@
 //! The connections of a client that speaks for itself: kept as long as they work, requests pipelined.
 
-use super::{Client, bootstrap, kafka};
+use super::{Client, kafka};
 use crate::{limits, net::SimStream};
 use kafka_protocol::{
     messages::{FindCoordinatorRequest, MetadataRequest},
@@ -68,9 +68,17 @@ impl Lines {
         version: i16,
         request: &R,
     ) -> io::Result<R::Response> {
-        self.open(to).await?;
-        let answered = self.pipeline(to, version, std::slice::from_ref(request), true).await.pop();
-        answered.ok_or_else(|| io::ErrorKind::TimedOut.into())
+        let answered = match self.open(to).await {
+            Ok(()) => self.pipeline(to, version, std::slice::from_ref(request), true).await.pop(),
+            Err(e) => {
+                self.me.turn_elsewhere();
+                return Err(e);
+            }
+        };
+        answered.ok_or_else(|| {
+            self.me.turn_elsewhere();
+            io::ErrorKind::TimedOut.into()
+        })
     }
 
     /// Sends requests one behind the other on an open connection and takes their answers, as far as they come.
@@ -103,7 +111,7 @@ impl Lines {
     /// Where the leader of each partition of a topic is.
     pub(super) async fn leaders(&mut self, topic: &'static str) -> io::Result<BTreeMap<i32, HostPort>> {
         let request = kafka::metadata(topic);
-        let answer = self.ask::<MetadataRequest>(&bootstrap(self.me.cluster), kafka::METADATA, &request).await?;
+        let answer = self.ask::<MetadataRequest>(&self.me.bootstrap(), kafka::METADATA, &request).await?;
         let place = |node: i32| {
             let broker = answer.brokers.iter().find(|broker| broker.node_id.0 == node)?;
             Some(HostPort::new(broker.host.as_str(), u16::try_from(broker.port).ok()?))
@@ -117,7 +125,7 @@ impl Lines {
         let request = FindCoordinatorRequest::default()
             .with_key_type(of as i8)
             .with_coordinator_keys(vec![StrBytes::from_string(key.to_owned())]);
-        let answer = self.ask(&bootstrap(self.me.cluster), kafka::FIND_COORDINATOR, &request).await?;
+        let answer = self.ask(&self.me.bootstrap(), kafka::FIND_COORDINATOR, &request).await?;
         let found = answer.coordinators.first().filter(|found| found.error_code == 0);
         let place = found.and_then(|found| Some(HostPort::new(found.host.as_str(), u16::try_from(found.port).ok()?)));
         place.ok_or_else(|| io::Error::other("no coordinator"))

@@ -14,14 +14,21 @@ mod transactional;
 use crate::{
     dice::Dice,
     history::{History, Place},
-    hosts::Surroundings,
+    hosts::{Surroundings, proxy::ProxyHost},
     mailbox::Mailbox,
     net::{Role, SimNet},
     plan::{Load, Rude},
     topology,
 };
 use kroxy_core::address::HostPort;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering::Relaxed},
+};
 use tokio::{sync::watch, task::JoinSet};
+
+/// In the names of producers with acks=0.
+pub(crate) const WITHOUT_ACKS: &str = "-none-";
 
 /// In the names of producers of transactions.
 const TRANSACTIONAL: &str = "transactional";
@@ -49,8 +56,10 @@ pub(crate) struct Clients {
     pub(crate) partitions: u8,
     pub(crate) load: Load,
     pub(crate) phase: watch::Receiver<Phase>,
-    pub(crate) rude: Mailbox<(u8, Rude)>,
-    pub(crate) demands: Mailbox<admin::Demand>,
+    /// Whoever is rude to which proxy and cluster.
+    pub(crate) rude: Mailbox<(u8, u8, Rude)>,
+    /// The proxies, and what is to be asked of their operators.
+    pub(crate) proxies: Vec<(ProxyHost, Mailbox<admin::Demand>)>,
     pub(crate) history: History,
     pub(crate) around: Surroundings,
 }
@@ -60,6 +69,9 @@ pub(crate) struct Clients {
 pub(crate) struct Client {
     /// Unique in the world; its records begin with it.
     name: String,
+    /// How many proxies it may begin at, and which one's turn it is.
+    proxies: u8,
+    turn: Arc<AtomicU8>,
     cluster: u8,
     partitions: u8,
     load: Load,
@@ -75,14 +87,18 @@ impl Clients {
     pub(crate) async fn run(self) -> turmoil::Result {
         let mut dice = Dice::new(self.around.seed);
         let mut tasks = JoinSet::new();
-        let mut operator = |kind: &str| {
-            let mut client = self.client(0, format!("admin-consumer-{kind}"), &mut dice);
-            client.net = SimNet::new(topology::CLIENTS, Role::Operator, &self.around.wires);
-            client
-        };
-        tasks.spawn(admin::watch(operator("watch")));
-        tasks.spawn(admin::listen(operator("events")));
-        tasks.spawn(admin::steer(operator("steer"), self.demands.clone()));
+        for (proxy, demands) in &self.proxies {
+            let mut operator = |kind: &str| {
+                let number = proxy.number;
+                let mut client = self.client(0, format!("admin-consumer-{kind}-{number}"), &mut dice);
+                client.net = SimNet::new(topology::CLIENTS, Role::Operator, &self.around.wires);
+                client.turn.store(number, Relaxed);
+                client
+            };
+            tasks.spawn(admin::watch(operator("watch")));
+            tasks.spawn(admin::listen(operator("events")));
+            tasks.spawn(admin::steer(operator("steer"), proxy.clone(), demands.clone()));
+        }
         for cluster in 0..self.clusters {
             let mut client =
                 |kind: &str, number: u8| self.client(cluster, format!("c{cluster}-{kind}-{number}"), &mut dice);
@@ -120,9 +136,9 @@ impl Clients {
                     Some(ended) => ended?,
                     None => break,
                 },
-                (cluster, how) = self.rude.next() => {
+                (proxy, cluster, how) = self.rude.next() => {
                     self.around.journal.note(topology::CLIENTS, format_args!("rude: {how:?}"));
-                    rude.spawn(rude::run(how, net.clone(), bootstrap(cluster), dice.seed()));
+                    rude.spawn(rude::run(how, net.clone(), bootstrap(proxy, cluster), dice.seed()));
                 }
                 Some(ended) = rude.join_next() => ended?,
             }
@@ -134,10 +150,13 @@ impl Clients {
     }
 
     fn client(&self, cluster: u8, name: String, dice: &mut Dice) -> Client {
+        let turn = name.bytes().last().unwrap_or_default(); // their numbers stand there: they do not all begin at the same one
         self.history.busy(&name, true);
         Client {
             net: SimNet::new(topology::CLIENTS, Role::Client, &self.around.wires).of(&name),
             name,
+            proxies: u8::try_from(self.proxies.len()).expect("a few proxies"),
+            turn: Arc::new(AtomicU8::new(turn)),
             cluster,
             partitions: self.partitions,
             load: self.load,
@@ -149,13 +168,33 @@ impl Clients {
     }
 }
 
-fn bootstrap(cluster: u8) -> HostPort {
-    HostPort::new(topology::ADVERTISED, topology::bootstrap_port(cluster))
+fn bootstrap(proxy: u8, cluster: u8) -> HostPort {
+    HostPort::new(topology::advertised(proxy), topology::bootstrap_port(cluster))
 }
 
 impl Client {
     fn note(&self, what: std::fmt::Arguments<'_>) {
         self.around.journal.note(topology::CLIENTS, format_args!("{}: {what}", self.name));
+    }
+
+    /// The proxy that it begins at.
+    fn proxy(&self) -> u8 {
+        self.turn.load(Relaxed) % self.proxies
+    }
+
+    /// Where it begins.
+    fn bootstrap(&self) -> HostPort {
+        bootstrap(self.proxy(), self.cluster)
+    }
+
+    /// Where it may begin, the one whose turn it is first.
+    fn bootstraps(&self) -> Vec<HostPort> {
+        (0..self.proxies).map(|n| bootstrap((self.proxy() + n) % self.proxies, self.cluster)).collect()
+    }
+
+    /// Begins at the next proxy from now on.
+    fn turn_elsewhere(&self) {
+        self.turn.fetch_add(1, Relaxed);
     }
 
     fn place(&self, topic: &'static str, partition: i32) -> Place {

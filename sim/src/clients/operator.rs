@@ -1,6 +1,6 @@
 //! Operators of Kafka: they create topics, alter and describe their configuration, and delete some of them again.
 
-use super::{Client, bootstrap, kafka, lines::Lines};
+use super::{Client, kafka, lines::Lines};
 use crate::{findings::Checker, ledger::Fate, limits};
 use kafka_protocol::{
     messages::{
@@ -70,14 +70,14 @@ async fn create(me: &Client, lines: &mut Lines, name: &str) -> io::Result<i16> {
     let topic =
         CreatableTopic::default().with_name(TopicName(text(name))).with_num_partitions(1).with_replication_factor(1);
     let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(timeout_ms());
-    let answer = lines.ask(&bootstrap(me.cluster), TOPICS, &request).await?;
+    let answer = lines.ask(&me.bootstrap(), TOPICS, &request).await?;
     Ok(answer.topics.first().map_or(-1, |topic| topic.error_code))
 }
 
 async fn delete(me: &Client, lines: &mut Lines, name: &str) -> io::Result<i16> {
     let request =
         DeleteTopicsRequest::default().with_topic_names(vec![TopicName(text(name))]).with_timeout_ms(timeout_ms());
-    let answer = lines.ask(&bootstrap(me.cluster), TOPICS, &request).await?;
+    let answer = lines.ask(&me.bootstrap(), TOPICS, &request).await?;
     Ok(answer.responses.first().map_or(-1, |topic| topic.error_code))
 }
 
@@ -90,7 +90,7 @@ async fn configure(me: &Client, lines: &mut Lines, name: &str) -> io::Result<()>
         .with_resource_name(text(name))
         .with_configs(vec![setting]);
     let request = IncrementalAlterConfigsRequest::default().with_resources(vec![topic]);
-    let altered = lines.ask(&bootstrap(me.cluster), CONFIGS, &request).await?;
+    let altered = lines.ask(&me.bootstrap(), CONFIGS, &request).await?;
     if altered.responses.first().is_none_or(|topic| topic.error_code != 0) {
         return Ok(());
     }
@@ -99,7 +99,7 @@ async fn configure(me: &Client, lines: &mut Lines, name: &str) -> io::Result<()>
         .with_resource_name(text(name))
         .with_configuration_keys(Some(vec![text(SETTING)]));
     let request = DescribeConfigsRequest::default().with_resources(vec![topic]);
-    let described = lines.ask(&bootstrap(me.cluster), kafka::DESCRIBE_CONFIGS, &request).await?;
+    let described = lines.ask(&me.bootstrap(), kafka::DESCRIBE_CONFIGS, &request).await?;
     let Some(topic) = described.results.first().filter(|topic| topic.error_code == 0) else { return Ok(()) };
     let shown = topic.configs.iter().find(|config| config.name.as_str() == SETTING).and_then(|c| c.value.clone());
     if shown.as_ref().map(StrBytes::as_str) != Some(wanted.as_str()) {

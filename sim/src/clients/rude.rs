@@ -13,6 +13,8 @@ use tokio::{
 
 /// How long one of them stays.
 const STAY: Duration = Duration::from_secs(4);
+/// How often a flood asks who leads: several times what the proxy takes in at once.
+const FLOOD: i32 = 8_000;
 /// How often a deaf client asks who leads.
 const QUESTIONS: i32 = 400;
 /// Connections of a storm.
@@ -95,7 +97,7 @@ async fn misbehave(how: Rude, net: SimNet, to: HostPort, mut dice: Dice) -> io::
         Rude::Flood => {
             let (mut answers, mut questions) = tokio::io::split(stream);
             let ask = async {
-                for n in 0.. {
+                for n in 0..FLOOD {
                     questions.write_all(&question(n)?).await?;
                 }
                 io::Result::Ok(())

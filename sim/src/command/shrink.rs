@@ -110,7 +110,12 @@ fn simpler(plan: &Plan) -> Vec<Plan> {
             all.push(simpler);
         }
     };
+    with(&|plan| plan.proxies = 1);
     with(&|plan| plan.clusters = 1);
+    with(&|plan| plan.tls.clear());
+    with(&|plan| plan.load.transactional = 0);
+    with(&|plan| plan.load.operators = 0);
+    with(&|plan| plan.load.acks_all = 0);
     with(&|plan| plan.weather = Weather::FAIR);
     with(&|plan| plan.weather.short_per_mille = 0);
     with(&|plan| plan.weather.stall_per_mille = 0);

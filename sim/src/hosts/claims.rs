@@ -16,6 +16,8 @@ const TRANSITIONS: &str = "kroxy_virtual_cluster_transitions_total";
 pub(super) struct Claims {
     around: Surroundings,
     plan: Plan,
+    /// Whose they are.
+    proxy: u8,
     /// By name: the state, and since when.
     clusters: BTreeMap<String, (ClusterState, Duration)>,
     /// By name and the states left and entered.
@@ -23,8 +25,8 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    pub(super) const fn new(around: Surroundings, plan: Plan) -> Self {
-        Self { around, plan, clusters: BTreeMap::new(), changes: BTreeMap::new() }
+    pub(super) const fn new(around: Surroundings, plan: Plan, proxy: u8) -> Self {
+        Self { around, plan, proxy, clusters: BTreeMap::new(), changes: BTreeMap::new() }
     }
 
     /// An event tells of a change of state.
@@ -47,8 +49,8 @@ impl Claims {
             self.accuse(Checker::Deadlines, format!("{name} was tried again after {pause:?}"));
         }
         let asked_for = match transition.why {
-            Some(DrainReason::Operator) => self.plan.has_drain_of(name),
-            Some(DrainReason::Reload) => self.plan.has_reload_of(name),
+            Some(DrainReason::Operator) => self.plan.has_drain_of(self.proxy, name),
+            Some(DrainReason::Reload) => self.plan.has_reload_of(self.proxy, name),
             Some(DrainReason::Removal) => false,
             Some(DrainReason::Shutdown | DrainReason::Unknown) | None => true,
         };
@@ -82,7 +84,9 @@ impl Claims {
                 );
             }
             for client in &cluster.clients {
-                if let Err(what) = self.around.wires.exchanges.counted(&client.client_id, client.in_flight, now()) {
+                if let Err(what) =
+                    self.around.wires.exchanges.counted(self.proxy, &client.client_id, client.in_flight, now())
+                {
                     self.accuse(Checker::InFlight, what);
                 }
             }

@@ -85,14 +85,14 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    pub(crate) fn new(plan: &Plan) -> Self {
-        let text = topology::configuration(plan, None);
+    pub(crate) fn new(plan: &Plan, proxy: u8) -> Self {
+        let text = topology::configuration(plan, proxy, None);
         let good = Files { text, certificates: Certificates::default() };
         Self { now: good.clone(), good }
     }
 
     /// Writes what a change comes to.
-    fn write(&mut self, plan: &Plan, change: Change) {
+    fn write(&mut self, plan: &Plan, proxy: u8, change: Change) {
         let Certificates { edition, .. } = self.good.certificates;
         let (edition, spoiled) = match change {
             Change::Renewed => (edition + 1, None),
@@ -116,7 +116,7 @@ impl Disk {
             | Change::Renewed
             | Change::Broken
             | Change::Expired
-            | Change::ForeignCa => topology::configuration(plan, Some(change)),
+            | Change::ForeignCa => topology::configuration(plan, proxy, Some(change)),
         };
         self.now = Files { text, certificates: Certificates { edition, spoiled } };
     }
@@ -133,9 +133,12 @@ impl Disk {
     }
 }
 
-/// The proxy, as the world sees it.
+/// A proxy, as the world sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct ProxyHost {
+    pub(crate) number: u8,
+    /// The name of its host.
+    pub(crate) host: String,
     pub(crate) plan: Plan,
     pub(crate) orders: Mailbox<Order>,
     pub(crate) seen: Arc<Mutex<Seen>>,
@@ -161,7 +164,7 @@ impl Seen {
 impl ProxyHost {
     /// The host's software: it is called again after a crash.
     pub(crate) async fn run(self) -> turmoil::Result {
-        let net = SimNet::new(topology::PROXY, Role::Proxy, &self.around.wires);
+        let net = SimNet::new(&self.host, Role::Proxy, &self.around.wires);
         let mut squatters = Squatters::new();
         let mut aside = JoinSet::new();
         aside.spawn(tunnel::run(self.around.wires.clone()));
@@ -193,7 +196,8 @@ impl ProxyHost {
         let source = Source { name: Some("sim.ron".to_owned()), read };
         let loaded = (source.read)()?;
         let crypto = Crypto::of(tls::provider(), self.around.clock());
-        let proxy = Proxy::with_crypto(loaded, source, net.clone(), crypto, self.around.seed);
+        let seed = self.around.seed.wrapping_add(self.number.into());
+        let proxy = Proxy::with_crypto(loaded, source, net.clone(), crypto, seed);
         let mut events = proxy.events();
         let mut lifetime = Box::pin(proxy.startup()?);
         self.note(format_args!("the proxy starts"));
@@ -204,7 +208,7 @@ impl ProxyHost {
         let mut looks = interval(limits::LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut asked = JoinSet::new();
-        let mut claims = Claims::new(self.around.clone(), self.plan.clone());
+        let mut claims = Claims::new(self.around.clone(), self.plan.clone(), self.number);
         let (mut stopping, mut later) = (false, VecDeque::new());
         let ended = loop {
             tokio::select! {
@@ -212,7 +216,9 @@ impl ProxyHost {
                 ended = &mut lifetime => break ended,
                 Ok(event) = events.recv() => self.happened(&event, &mut claims),
                 order = self.orders.next() => match order {
-                    Order::Start | Order::Squat { .. } if stopping => later.push_back(order),
+                    Order::Start | Order::Squat { .. } if stopping || lock(&self.seen).state == ProxyState::Stopping => {
+                        later.push_back(order);
+                    }
                     Order::Start => {}
                     Order::Shutdown => {
                         stopping = true;
@@ -240,7 +246,7 @@ impl ProxyHost {
     }
 
     fn note(&self, what: std::fmt::Arguments<'_>) {
-        self.around.journal.note(topology::PROXY, what);
+        self.around.journal.note(&self.host, what);
     }
 
     /// Takes note of an event and of whether it may be.
@@ -269,7 +275,7 @@ impl ProxyHost {
 
     /// When a life is over, everything of it is given back.
     fn check_released(&self, squatters: &Squatters) {
-        let (streams, mut ports) = self.around.wires.left(topology::PROXY);
+        let (streams, mut ports) = self.around.wires.left(&self.host);
         ports.retain(|port| !squatters.contains_key(port));
         if streams > 0 || !ports.is_empty() {
             let what = format!("the proxy has ended, {streams} streams are open and it listens on {ports:?}");
@@ -317,8 +323,8 @@ impl ProxyHost {
 
     /// Writes a new file and reloads. A change that does not come into force is taken back, as an operator would.
     async fn reload(self, proxy: Proxy<SimNet>, change: Change) {
-        lock(&self.disk).write(&self.plan, change);
         lock(&self.seen).reloading += 1;
+        self.write(change);
         let generation = proxy.status().configuration.generation;
         let outcome = match proxy.read_again() {
             Err(_) => ReloadOutcome::Rejected,
@@ -335,6 +341,18 @@ impl ProxyHost {
             let what = format!("{change:?} is in force and the generation is still {generation}");
             self.around.findings.note(Checker::States, what);
         }
+        self.settle(change, outcome);
+        let mut seen = lock(&self.seen);
+        seen.reloading = seen.reloading.saturating_sub(1);
+    }
+
+    /// Writes what a change comes to.
+    pub(crate) fn write(&self, change: Change) {
+        lock(&self.disk).write(&self.plan, self.number, change);
+    }
+
+    /// A change has come into force or not: what did not is taken back.
+    pub(crate) fn settle(&self, change: Change, outcome: ReloadOutcome) {
         match outcome {
             ReloadOutcome::Applied | ReloadOutcome::Unchanged => lock(&self.disk).keep(),
             ReloadOutcome::Partial
@@ -343,8 +361,6 @@ impl ProxyHost {
             | ReloadOutcome::Busy
             | ReloadOutcome::Unknown => lock(&self.disk).put_back(),
         }
-        let mut seen = lock(&self.seen);
-        seen.reloading = seen.reloading.saturating_sub(1);
-        seen.reloads.push((change, outcome));
+        lock(&self.seen).reloads.push((change, outcome));
     }
 }

@@ -23,6 +23,9 @@ const API_VERSIONS: i16 = 18;
 /// How long a request may go unanswered when a drain ends its connection: a round trip, and what crosses the FIN.
 const UNANSWERED: Duration = Duration::from_millis(1_200);
 
+/// How long the end of a connection may be on its way to a client.
+const ON_ITS_WAY: Duration = Duration::from_secs(2);
+
 /// A request: its API and version, and a digest over all its bytes. Client ids and correlation ids are among them, so that no
 /// two of a connection are alike.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -66,13 +69,21 @@ struct Books {
     answered: BTreeMap<(u8, Request), Vec<u64>>,
     own: Vec<Own>,
     ended: Vec<Ended>,
-    waiting: BTreeMap<Arc<str>, Waiting>,
+    /// By proxy and client.
+    waiting: BTreeMap<(u8, Arc<str>), Waiting>,
+}
+
+/// Where a client is connected: to which proxy, for which cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    pub(crate) proxy: u8,
+    pub(crate) cluster: u8,
 }
 
 /// An answer that no broker has given.
 #[derive(Clone, Copy, Debug)]
 struct Own {
-    cluster: u8,
+    place: Place,
     api: i16,
     asked: Duration,
     answered: Duration,
@@ -81,7 +92,7 @@ struct Own {
 /// A client's connection that the other end has closed.
 #[derive(Clone, Copy, Debug)]
 struct Ended {
-    cluster: u8,
+    place: Place,
     at: Duration,
     /// In the middle of an answer.
     cut: bool,
@@ -132,7 +143,7 @@ impl Exchanges {
     /// A client has received an answer to what it asked so long ago.
     pub(super) fn told(
         &self,
-        cluster: u8,
+        place: Place,
         request: Request,
         answer: u64,
         asked: Duration,
@@ -141,12 +152,12 @@ impl Exchanges {
         if request.may_be_rewritten() {
             return Ok(());
         }
-        let mut books = lock(&self.0);
+        let (mut books, cluster) = (lock(&self.0), place.cluster);
         if books.answered.get(&(cluster, request)).is_some_and(|said| said.contains(&answer)) {
             return Ok(());
         }
         let api = request.api;
-        books.own.push(Own { cluster, api, asked, answered: now });
+        books.own.push(Own { place, api, asked, answered: now });
         let executed = books.asked.get(&(cluster, request)).is_some_and(|(_, received)| *received > 0);
         if executed && !request.may_be_cut_short() {
             return Err(format!(
@@ -157,19 +168,19 @@ impl Exchanges {
     }
 
     /// The other end has closed a client's connection.
-    pub(super) fn ended(&self, cluster: u8, at: Duration, cut: bool, oldest: Option<(i16, Duration)>) {
-        lock(&self.0).ended.push(Ended { cluster, at, cut, oldest });
+    pub(super) fn ended(&self, place: Place, at: Duration, cut: bool, oldest: Option<(i16, Duration)>) {
+        lock(&self.0).ended.push(Ended { place, at, cut, oldest });
     }
 
     /// A client waits for so many more answers.
-    pub(super) fn waits(&self, who: &Arc<str>, more: u64) {
-        lock(&self.0).waiting.entry(who.clone()).or_default().count += more;
+    pub(super) fn waits(&self, proxy: u8, who: &Arc<str>, more: u64) {
+        lock(&self.0).waiting.entry((proxy, who.clone())).or_default().count += more;
     }
 
     /// A client has so many fewer answers to wait for. `gone`: its connection is, and nobody has told the proxy yet.
-    pub(super) fn waits_no_more(&self, who: &Arc<str>, fewer: u64, gone: Option<Duration>) {
+    pub(super) fn waits_no_more(&self, proxy: u8, who: &Arc<str>, fewer: u64, gone: Option<Duration>) {
         let mut books = lock(&self.0);
-        let waiting = books.waiting.entry(who.clone()).or_default();
+        let waiting = books.waiting.entry((proxy, who.clone())).or_default();
         waiting.count = waiting.count.saturating_sub(fewer);
         if let Some(now) = gone {
             waiting.excused_until = now + LEFT_BEHIND;
@@ -177,9 +188,9 @@ impl Exchanges {
     }
 
     /// The proxy says how many requests of a client are in flight.
-    pub(crate) fn counted(&self, who: &str, in_flight: u64, now: Duration) -> Result<(), String> {
+    pub(crate) fn counted(&self, proxy: u8, who: &str, in_flight: u64, now: Duration) -> Result<(), String> {
         let mut books = lock(&self.0);
-        let Some(waiting) = books.waiting.get_mut(who) else { return Ok(()) };
+        let Some(waiting) = books.waiting.get_mut(&(proxy, who.into())) else { return Ok(()) };
         if in_flight <= waiting.count || now < waiting.excused_until {
             waiting.exceeded_since = None;
             return Ok(());
@@ -197,32 +208,46 @@ impl Exchanges {
     }
 
     /// What remains to be said when it is known when each cluster `drained`. Where nothing but the proxy itself ends
-    /// connections, it does so `gently`.
-    pub(crate) fn judge(&self, drained: impl Fn(u8, Duration, Duration) -> bool, gently: bool) -> Vec<Finding> {
+    /// connections, it does so `gently`, and where no cluster drains not at all.
+    pub(crate) fn judge(&self, drained: impl Fn(Place, Duration, Duration) -> bool, gently: bool) -> Vec<Finding> {
         let books = lock(&self.0);
         let mut findings = Vec::new();
-        for Own { cluster, api, asked, answered } in &books.own {
-            if !drained(*cluster, *asked, *answered) {
-                let what = format!(
-                    "a client was told of API {api} at {:.3} s what no broker has said, and cluster {cluster} did not drain",
-                    answered.as_secs_f64()
+        let mut note = |at: Duration, what: String| {
+            findings.push(Finding::new(Checker::Answers, format!("at {:.3} s {what}", at.as_secs_f64())));
+        };
+        for Own { place, api, asked, answered } in &books.own {
+            if !drained(*place, *asked, *answered) {
+                let cluster = place.cluster;
+                note(
+                    *answered,
+                    format!(
+                        "a client was told of API {api} what no broker has said, and cluster {cluster} did not drain"
+                    ),
                 );
-                findings.push(Finding::new(Checker::Answers, what));
             }
         }
-        for Ended { cluster, at, cut, oldest } in books.ended.iter().filter(|_| gently) {
-            let at = at.as_secs_f64();
+        for Ended { place, at, cut, oldest } in books.ended.iter().filter(|_| gently) {
+            let cluster = place.cluster;
             if *cut {
-                let what =
-                    format!("at {at:.3} s an answer of cluster {cluster} was cut, and only the proxy was at work");
-                findings.push(Finding::new(Checker::Answers, what));
+                note(*at, format!("an answer of cluster {cluster} was cut, and only the proxy was at work"));
             }
-            if let Some((api, waited)) = oldest.filter(|(_, waited)| *waited >= UNANSWERED) {
-                let what = format!(
-                    "at {at:.3} s cluster {cluster} closed a connection on which API {api} had waited {:.1} s for its answer",
-                    waited.as_secs_f64()
+            let Some((api, waited)) = oldest else { continue };
+            if *waited >= UNANSWERED {
+                let seconds = waited.as_secs_f64();
+                note(
+                    *at,
+                    format!(
+                        "cluster {cluster} closed a connection on which API {api} had waited {seconds:.1} s for its answer"
+                    ),
                 );
-                findings.push(Finding::new(Checker::Answers, what));
+            }
+            if !drained(*place, at.saturating_sub(ON_ITS_WAY), *at) {
+                note(
+                    *at,
+                    format!(
+                        "a connection to cluster {cluster} was closed on which API {api} waited, and it did not drain"
+                    ),
+                );
             }
         }
         findings

@@ -34,13 +34,14 @@ pub(super) struct Holder {
 }
 
 impl Eye {
-    /// For an end that `who` holds at `host`; clients come in at `port`.
-    pub(super) fn new(role: Role, who: &Arc<str>, host: &str, port: u16, wires: &Wires) -> Self {
+    /// For an end that `who` holds of a connection to `port` of the host `server`.
+    pub(super) fn new(role: Role, who: &Arc<str>, server: &str, port: u16, wires: &Wires) -> Self {
+        let proxy = topology::proxy_on(server);
         match role {
-            Role::Client => Self::Client(Watch::new(Some(who.clone()), port, &wires.exchanges)),
-            Role::Rude | Role::Barbarian => Self::Client(Watch::new(None, port, &wires.exchanges)),
+            Role::Client => Self::Client(Watch::new(Some(who.clone()), proxy, port, &wires.exchanges)),
+            Role::Rude | Role::Barbarian => Self::Client(Watch::new(None, proxy, port, &wires.exchanges)),
             Role::Operator | Role::Proxy => Self::Nobodys,
-            Role::Broker => Self::Broker(Ear::new(host, &wires.exchanges)),
+            Role::Broker => Self::Broker(Ear::new(server, &wires.exchanges)),
         }
     }
 

@@ -14,7 +14,7 @@ mod stream;
 mod watch;
 mod wires;
 
-pub(crate) use self::{stream::SimStream, wires::Wires};
+pub(crate) use self::{exchanges::Place, stream::SimStream, wires::Wires};
 
 use self::{
     eye::{Eye, Holder},
@@ -111,8 +111,15 @@ impl Net for SimNet {
         let inner = connected?;
         let ends = (inner.local_addr()?, inner.peer_addr()?);
         let wire = self.wires.wire(ends, Side::Client, &self.host, &server);
-        let socket =
-            Socket::new(inner, self.host.clone(), self.holder(Side::Client, to.port), Side::Client, wire, &self.wires);
+        let socket = Socket::new(
+            inner,
+            self.host.clone(),
+            self.holder(Side::Client, to.port),
+            Side::Client,
+            wire,
+            &self.wires,
+            is_kafka(to.port),
+        );
         let channel = self.shake_hands(socket, to).await?;
         let eye = Eye::new(self.role, &self.who, &server, to.port, &self.wires);
         Ok(SimStream::new(channel, self.host.clone(), eye, &self.wires))
@@ -149,6 +156,11 @@ impl SimNet {
     }
 }
 
+/// Whether Kafka's protocol is spoken at a port.
+const fn is_kafka(port: u16) -> bool {
+    port != topology::ADMIN && port != topology::TUNNEL
+}
+
 /// A port that accepts connections.
 pub(crate) struct SimListener {
     inner: turmoil::net::TcpListener,
@@ -167,7 +179,7 @@ impl Listener for SimListener {
         wires.journal.note(host, format_args!("accepted {peer} on {}", at.port()));
         let wire = wires.wire((from, at), Side::Server, &peer, host);
         let holder = self.net.holder(Side::Server, at.port());
-        let socket = Socket::new(inner, host.clone(), holder, Side::Server, wire, wires);
+        let socket = Socket::new(inner, host.clone(), holder, Side::Server, wire, wires, is_kafka(at.port()));
         let config = match role {
             Role::Broker => wires.vault.brokers(topology::cluster_of(host)),
             Role::Proxy | Role::Client | Role::Rude | Role::Barbarian | Role::Operator => None,

@@ -4,7 +4,7 @@ use super::{
     eye::Holder,
     wires::{Side, Wire, Wires},
 };
-use crate::{dice::Dice, lock};
+use crate::{dice::Dice, digest::Fnv, lock};
 use std::{
     io,
     net::SocketAddr,
@@ -38,6 +38,8 @@ pub(crate) struct Socket {
     shut: bool,
     /// Keeps the books of the proxy, where this is an end of its.
     holder: Option<Holder>,
+    /// Over all that was sent, where the same plan says the same: what operators are told names a process.
+    said: Option<Fnv>,
 }
 
 /// Whether a direction is kept waiting.
@@ -59,6 +61,7 @@ impl Socket {
         side: Side,
         wire: Arc<Mutex<Wire>>,
         wires: &Wires,
+        repeats: bool,
     ) -> Self {
         let (number, seed) = wires.opened(&host);
         Self {
@@ -73,6 +76,7 @@ impl Socket {
             writing: Pause::Undecided,
             shut: false,
             holder,
+            said: repeats.then(Fnv::default),
         }
     }
 
@@ -147,6 +151,7 @@ impl AsyncWrite for Socket {
         let amount = me.amount().min(allowed).min(buf.len());
         let wrote = ready!(Pin::new(&mut me.inner).poll_write(cx, &buf[..amount]))?;
         me.holder.iter_mut().for_each(|holder| holder.wrote(wrote));
+        me.said.iter_mut().for_each(|said| said.add(&buf[..wrote]));
         me.writing = Pause::Undecided;
         lock(&me.wire).sent(me.side, wrote);
         me.wires.journal.note(&me.host, format_args!("s{} wrote {wrote}", me.number));
@@ -171,7 +176,8 @@ impl AsyncWrite for Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        self.wires.journal.note(&self.host, format_args!("s{} closed", self.number));
+        let said = self.said.as_ref().map_or(0, Fnv::value);
+        self.wires.journal.note(&self.host, format_args!("s{} closed, said {said:016x}", self.number));
         if let Some(wrong) = self.holder.as_ref().and_then(Holder::gone) {
             self.wires.accuse(&self.host, wrong);
         }

@@ -2,11 +2,11 @@
 
 use super::{
     ear::{correlation_of_answer, head_of_request},
-    exchanges::{Exchanges, Request},
+    exchanges::{Exchanges, Place, Request},
     eye::Wrong,
     frames::{Frames, Part},
 };
-use crate::{findings::Checker, topology};
+use crate::{clients, findings::Checker, topology};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 /// The API whose requests may go unanswered.
@@ -17,7 +17,7 @@ const PRODUCE: i16 = 0;
 pub(super) struct Watch {
     /// Whose it is; nobody's, where requests and answers are not compared.
     who: Option<Arc<str>>,
-    cluster: u8,
+    place: Place,
     exchanges: Exchanges,
     requests: Frames<12>,
     answers: Frames<8>,
@@ -43,11 +43,11 @@ struct Unanswered {
 }
 
 impl Watch {
-    /// A connection to `port` of the proxy.
-    pub(super) fn new(who: Option<Arc<str>>, port: u16, exchanges: &Exchanges) -> Self {
+    /// A connection to `port` of a proxy.
+    pub(super) fn new(who: Option<Arc<str>>, proxy: u8, port: u16, exchanges: &Exchanges) -> Self {
         Self {
             who,
-            cluster: topology::cluster_at(port),
+            place: Place { proxy, cluster: topology::cluster_at(port) },
             exchanges: exchanges.clone(),
             requests: Frames::default(),
             answers: Frames::default(),
@@ -60,7 +60,7 @@ impl Watch {
     }
 
     pub(super) fn sent(&mut self, bytes: &[u8], now: Duration) {
-        let Self { who, cluster, exchanges, requests, sending, unanswered, .. } = self;
+        let Self { who, place, exchanges, requests, sending, unanswered, .. } = self;
         requests.feed(bytes, |part| match part {
             Part::Head(head) => {
                 let (api, version, correlation) = head_of_request(&head);
@@ -68,12 +68,12 @@ impl Watch {
                 *sending = Some(request);
                 if let Some(who) = who {
                     unanswered.push_back(request);
-                    exchanges.waits(who, 1);
+                    exchanges.waits(place.proxy, who, 1);
                 }
             }
             Part::End(digest) => {
                 if let Some(Unanswered { api, version, correlation, .. }) = sending.take() {
-                    exchanges.asked(*cluster, Request { api, version, digest });
+                    exchanges.asked(place.cluster, Request { api, version, digest });
                     // It may have been answered before its end.
                     if let Some(last) = unanswered.back_mut().filter(|last| last.correlation == correlation) {
                         last.digest = Some(digest);
@@ -94,9 +94,10 @@ impl Watch {
         if self.who.is_none() || std::mem::replace(&mut self.has_ended, true) {
             return;
         }
-        let oldest = self.unanswered.iter().find(|request| request.api != PRODUCE);
+        let waits = |request: &&Unanswered| request.api != PRODUCE || self.expects_acknowledgements();
+        let oldest = self.unanswered.iter().find(waits);
         let oldest = oldest.map(|request| (request.api, now.saturating_sub(request.since)));
-        self.exchanges.ended(self.cluster, now, !self.answers.is_between(), oldest);
+        self.exchanges.ended(self.place, now, !self.answers.is_between(), oldest);
     }
 
     /// The client has let go of it.
@@ -104,8 +105,13 @@ impl Watch {
         if let Some(who) = &self.who
             && let left @ 1.. = self.unanswered.len() as u64 + u64::from(self.answering.is_some())
         {
-            self.exchanges.waits_no_more(who, left, Some(now));
+            self.exchanges.waits_no_more(self.place.proxy, who, left, Some(now));
         }
+    }
+
+    /// Whether its holder waits for answers to Produce.
+    fn expects_acknowledgements(&self) -> bool {
+        self.who.as_ref().is_some_and(|who| !who.contains(clients::WITHOUT_ACKS))
     }
 
     fn leaked(&mut self, bytes: &[u8]) -> Option<String> {
@@ -118,24 +124,24 @@ impl Watch {
     }
 
     fn unfit(&mut self, bytes: &[u8], now: Duration) -> Option<String> {
-        let Self { who, cluster, exchanges, answers, unanswered, answering, .. } = self;
+        let Self { who, place, exchanges, answers, unanswered, answering, .. } = self;
         let who = who.as_ref()?;
         let mut wrong = None;
         answers.feed(bytes, |part| match part {
             Part::Head(head) => match asked(unanswered, correlation_of_answer(&head)) {
                 Ok((request, passed)) => {
                     // The one that is being answered is waited for until it is answered in full.
-                    exchanges.waits_no_more(who, passed - 1, None);
+                    exchanges.waits_no_more(place.proxy, who, passed - 1, None);
                     *answering = Some(request);
                 }
                 Err(what) => wrong = wrong.take().or(Some(what)),
             },
             Part::End(digest) => {
                 let answered = answering.take();
-                exchanges.waits_no_more(who, u64::from(answered.is_some()), None);
+                exchanges.waits_no_more(place.proxy, who, u64::from(answered.is_some()), None);
                 if let Some(Unanswered { api, version, since, digest: Some(request), .. }) = answered {
                     let request = Request { api, version, digest: request };
-                    wrong = wrong.take().or(exchanges.told(*cluster, request, digest, since, now).err());
+                    wrong = wrong.take().or(exchanges.told(*place, request, digest, since, now).err());
                 }
             }
         });
@@ -168,7 +174,7 @@ mod tests {
     const PORT: u16 = 10_000;
 
     fn client(exchanges: &Exchanges) -> Watch {
-        Watch::new(Some("a".into()), PORT, exchanges)
+        Watch::new(Some("a".into()), 0, PORT, exchanges)
     }
 
     fn request(api: i16, correlation: i32) -> Vec<u8> {
@@ -201,7 +207,7 @@ mod tests {
     #[test]
     fn an_upstream_address_is_noticed_even_in_pieces() {
         for chunk in [1, 5, 100] {
-            let mut watch = Watch::new(None, PORT, &Exchanges::default());
+            let mut watch = Watch::new(None, 0, PORT, &Exchanges::default());
             let bytes = b"..b0.c0.upstream.example..";
             let found = bytes.chunks(chunk).filter_map(|chunk| watch.received(chunk, at(0))).count();
             assert_eq!(found, 1, "in chunks of {chunk}");
@@ -213,7 +219,7 @@ mod tests {
         use super::super::ear::Ear;
         let exchanges = Exchanges::default();
         let (mut watch, mut ear) = (client(&exchanges), Ear::new("brokers-0", &exchanges));
-        let drained = |_, _, _| false;
+        let drained = |_: Place, _, _| false;
         watch.sent(&request(12, 1), at(0));
         assert_eq!(ear.received(&request(12, 1)), None);
         ear.said(&answer(1));
@@ -253,7 +259,8 @@ mod tests {
         let mut watch = client(&exchanges);
         watch.sent(&request(1, 1), at(0));
         watch.ended(at(2_000));
-        assert_eq!(exchanges.judge(|_, _, _| false, true).len(), 1);
+        assert_eq!(exchanges.judge(|_, _, _| true, true).len(), 1, "even a drain answers it");
+        assert_eq!(exchanges.judge(|_, _, _| false, true).len(), 2, "and nobody has asked for one");
         assert_eq!(exchanges.judge(|_, _, _| false, false), [], "somebody else may have ended it");
     }
 }

@@ -149,7 +149,7 @@ impl Wires {
             journal,
             weather: plan.weather,
             exchanges: Exchanges::default(),
-            holdings: Holdings::default(),
+            holdings: Holdings::new(!plan.tls.is_empty()),
             vault: Vault::new(plan),
             findings,
             shared: Arc::new(Mutex::new(shared)),

@@ -8,8 +8,16 @@ use serde::{Deserialize, Serialize};
 pub struct Timed {
     /// ms since the beginning.
     pub at_ms: u64,
+    /// Whose it is, where it concerns a proxy or one of its links and there are several.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub proxy: u8,
     /// What goes wrong.
     pub fault: Fault,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_first(proxy: &u8) -> bool {
+    *proxy == 0
 }
 
 /// Two places between which the network can fail.
@@ -144,6 +152,16 @@ pub enum Fault {
         /// What is new in it.
         change: Change,
     },
+    /// The same, asked for over HTTP.
+    ReloadOverHttp {
+        /// What is new in it.
+        change: Change,
+    },
+    /// The proxy is asked over HTTP to stop gracefully, and started again.
+    ShutdownOverHttp {
+        /// How long it stays away after it has stopped.
+        down_ms: u64,
+    },
     /// An operator drains a cluster, and brings it back.
     Drain {
         /// The cluster.
@@ -252,6 +270,7 @@ impl Fault {
             Self::BlackHole { .. } => "black hole",
             Self::Hold { .. } => "hold",
             Self::Latency { .. } => "latency",
+            Self::Client { rude: Rude::Storm, .. } => "connection storm",
             Self::Client { .. } => "rude client",
             Self::ProxyRestart { .. } => "proxy restart",
             Self::ProxyCrash { .. } => "proxy crash",
@@ -262,6 +281,8 @@ impl Fault {
             Self::Reload { change: Change::TakenPort | Change::HalfBad } => "half-bad reload",
             Self::Reload { change: Change::Renewed } => "certificate renewed",
             Self::Reload { change: Change::Broken | Change::Expired | Change::ForeignCa } => "certificate spoiled",
+            Self::ReloadOverHttp { .. } => "reload over HTTP",
+            Self::ShutdownOverHttp { .. } => "shutdown over HTTP",
             Self::Drain { .. } => "drain and retry",
             Self::PortTaken { .. } => "port taken",
         }
