@@ -25,10 +25,9 @@ struct Failure {
 /// Shrinks the plan in `file` and writes what is left to `out`.
 pub(super) fn shrink(file: &Path, out: &Path) -> Result<ExitCode> {
     let (player, plan) = (Player::this()?, one::read(file)?);
-    let Some(failure) = Failure::of(&player.play(&plan)) else {
+    let Some(mut shrinker) = Shrinker::new(plan, |plan| Failure::of(&player.play(plan))) else {
         bail!("{} is clean: there is nothing to shrink", file.display())
     };
-    let mut shrinker = Shrinker { player, failure, plan, tried: 0 };
     println!("{} faults to begin with", shrinker.plan.faults.len());
     shrinker.run();
     fs::write(out, shrinker.plan.to_ron()).with_context(|| out.display().to_string())?;
@@ -54,15 +53,22 @@ impl Failure {
     }
 }
 
-struct Shrinker {
-    player: Player,
+struct Shrinker<F> {
+    /// Plays a plan; what it fails with.
+    play: F,
     failure: Failure,
     /// The smallest plan so far that fails.
     plan: Plan,
     tried: u32,
 }
 
-impl Shrinker {
+impl<F: Fn(&Plan) -> Option<Failure>> Shrinker<F> {
+    /// `None` if there is nothing wrong with the plan.
+    fn new(plan: Plan, play: F) -> Option<Self> {
+        let failure = play(&plan)?;
+        Some(Self { play, failure, plan, tried: 0 })
+    }
+
     fn run(&mut self) {
         loop {
             let before = self.plan.clone();
@@ -92,7 +98,7 @@ impl Shrinker {
 
     fn still_fails(&mut self, plan: Plan) -> bool {
         self.tried += 1;
-        let fails = Failure::of(&self.player.play(&plan)).is_some_and(|failure| failure == self.failure);
+        let fails = (self.play)(&plan).is_some_and(|failure| failure == self.failure);
         if fails {
             self.plan = plan;
         }
@@ -110,7 +116,7 @@ fn simpler(plan: &Plan) -> Vec<Plan> {
             all.push(simpler);
         }
     };
-    with(&|plan| plan.proxies = 1);
+    with(&|plan| plan.proxies = plan.proxies.saturating_sub(1).max(1));
     with(&|plan| plan.clusters = 1);
     with(&|plan| plan.tls.clear());
     with(&|plan| plan.load.transactional = 0);
@@ -131,4 +137,47 @@ fn simpler(plan: &Plan) -> Vec<Plan> {
     let last = plan.faults.last().map_or(0, |timed| timed.at_ms);
     with(&|plan| plan.heal_at_ms = plan.heal_at_ms.min(last + AFTER_LAST_MS));
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sim::plan::{Fault, Link, Load};
+
+    const BUG: Fault = Fault::PowerLoss { down_ms: 300 };
+
+    /// A bug that needs a power loss, a proxy beside it and some producer with acks=1.
+    fn play(plan: &Plan) -> Option<Failure> {
+        let lost = plan.faults.iter().any(|timed| timed.fault == BUG);
+        let found = lost && plan.proxies > 1 && plan.load.acks_one > 0;
+        // With a crash in it another bug comes first.
+        let other = plan.faults.iter().any(|timed| timed.fault == Fault::ProxyCrash { down_ms: 1 });
+        let checker = if other { Checker::Leaks } else { Checker::Logs };
+        found.then_some(Failure { checker: Some(checker), text: None })
+    }
+
+    #[test]
+    fn what_is_left_of_a_plan_fails_in_the_same_way_and_without_any_of_it_does_not() {
+        let link = Link::Clients;
+        let noise = (0..9).map(|n| (1_000 + 100 * n, Fault::Hold { link, for_ms: 50 }));
+        let mut plan = Plan::quiet(1).with(noise).with([(2_000, BUG)]);
+        (plan.proxies, plan.clusters, plan.weather) = (3, 2, Weather::ROUGH);
+        let mut shrinker = Shrinker::new(plan, play).expect("it fails");
+        shrinker.run();
+        let left = shrinker.plan;
+        assert_eq!(left.faults.iter().map(|timed| &timed.fault).collect::<Vec<_>>(), [&BUG]);
+        let Load { idempotent, acks_one, acks_none, acks_all, transactional, operators, consumers, .. } = left.load;
+        assert_eq!((idempotent, acks_none, acks_all, transactional, operators, consumers), (0, 0, 0, 0, 0, 0));
+        assert_eq!((acks_one, left.proxies, left.clusters, left.weather), (1, 2, 1, Weather::FAIR));
+    }
+
+    #[test]
+    fn a_clean_plan_is_not_shrunk_and_another_bug_is_another_plan() {
+        assert!(Shrinker::new(Plan::quiet(1), play).is_none());
+        let mut plan = Plan::quiet(1).with([(1_000, Fault::ProxyCrash { down_ms: 1 }), (2_000, BUG)]);
+        plan.proxies = 2;
+        let mut shrinker = Shrinker::new(plan, play).expect("it fails");
+        shrinker.run();
+        assert_eq!(shrinker.plan.faults.len(), 2, "without the crash it would be the other one");
+    }
 }

@@ -137,7 +137,7 @@ impl SimNet {
             Role::Client | Role::Rude => self.wires.vault.clients(topology::cluster_at(to.port)),
             Role::Proxy | Role::Broker | Role::Barbarian | Role::Operator => None,
         };
-        let Some(config) = config else { return Ok(Channel::Plain(socket)) };
+        let Some(config) = config else { return Ok(Channel::Plain(Box::new(socket))) };
         let name = ServerName::try_from(to.host.clone()).map_err(io::Error::other)?;
         let shaken = TlsConnector::from(config).connect(name, socket).await;
         if let Err(e) = &shaken {
@@ -186,7 +186,7 @@ impl Listener for SimListener {
         };
         let channel = match config {
             Some(config) => Channel::Shaking(Box::new(TlsAcceptor::from(config).accept(socket))),
-            None => Channel::Plain(socket),
+            None => Channel::Plain(Box::new(socket)),
         };
         let eye = Eye::new(*role, who, host, at.port(), wires);
         Ok((SimStream::new(channel, host.clone(), eye, wires), from))

@@ -35,7 +35,7 @@ pub(crate) struct SimStream {
 
 /// What the bytes go over.
 pub(super) enum Channel {
-    Plain(Socket),
+    Plain(Box<Socket>),
     /// It waits for its peer to say hello.
     Shaking(Box<Accept<Socket>>),
     Tls(Box<TlsStream<Socket>>),
@@ -71,7 +71,7 @@ impl Channel {
             };
         }
         Poll::Ready(match self {
-            Self::Plain(socket) => Ok(Pin::new(socket)),
+            Self::Plain(socket) => Ok(Pin::new(socket.as_mut())),
             Self::Tls(stream) => Ok(Pin::new(stream.as_mut())),
             Self::Shaking(_) | Self::Failed => Err(io::ErrorKind::NotConnected.into()),
         })

@@ -1,5 +1,8 @@
 //! Named scenarios: one story each, told by a plan and by what must come of it.
 
+mod proxies;
+mod tls;
+
 use kroxy_core::status::{
     ClusterState::{self, Draining, Failed, Initializing, Serving, Stopped},
     ReloadOutcome,
