@@ -124,6 +124,10 @@ impl Net for SimNet {
         let eye = Eye::new(self.role, &self.who, &server, to.port, &self.wires);
         Ok(SimStream::new(channel, self.host.clone(), eye, &self.wires))
     }
+
+    fn address_of(stream: &SimStream) -> io::Result<SocketAddr> {
+        stream.local_addr()
+    }
 }
 
 impl SimNet {
@@ -149,10 +153,6 @@ impl SimNet {
             self.wires.saw_edition(edition);
         }
         Ok(Channel::Tls(Box::new(stream.into())))
-    }
-
-    fn address_of(stream: &SimStream) -> io::Result<SocketAddr> {
-        stream.local_addr()
     }
 }
 

@@ -14,12 +14,11 @@ use std::{
 const PROGRAM: &str = "kroxy-sim-mutants";
 
 /// What a build needs of the workspace.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 10] = [
     ".cargo",
     "Cargo.lock",
     "Cargo.toml",
     "README.md",
-    "console",
     "core",
     "docs",
     "fixtures",
@@ -28,8 +27,8 @@ const PARTS: [&str; 11] = [
     "sim",
 ];
 
-/// Members of the workspace that the copy does without.
-const LEFT_OUT: &str = "\"tests\"";
+/// Members of the workspace that are needed for it.
+const MEMBERS: &str = r#"members = ["core", "runtime", "sim", "fixtures/broker"]"#;
 
 /// Files with their new text, by their path from the root.
 pub(super) type Sources = BTreeMap<String, String>;
@@ -80,7 +79,9 @@ impl Workspace {
         add("core/src/lib.rs", &|text| text + "\n#[allow(missing_docs)]\npub mod mutants;\n")?;
         add("Cargo.toml", &|text| {
             let version = |suffix| format!("version = \"{}{suffix}\"", env!("CARGO_PKG_VERSION"));
-            text.replace(&format!(", {LEFT_OUT}"), "").replacen(&version(""), &version("-mutants"), 1)
+            let line = |line: &str| if line.starts_with("members = ") { MEMBERS } else { line }.to_owned() + "\n";
+            let text: String = text.lines().map(line).collect();
+            text.replacen(&version(""), &version("-mutants"), 1)
         })?;
         add("sim/Cargo.toml", &|text| text.replace("name = \"kroxy-sim\"", &format!("name = \"{PROGRAM}\"")))?;
         let switch = fs::read_to_string(self.root.join("sim/mutants/switch.rs"))?;
