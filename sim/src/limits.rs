@@ -42,6 +42,10 @@ pub(crate) const DRAIN_OVERRUN: Duration = Duration::from_millis(300);
 /// The shortest pause before a retry: half of what worlds configure, for the other half is drawn.
 pub(crate) const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
 
+/// How long a cluster that has failed may wait until it is tried again: the longest pause that worlds configure (2 s), and
+/// half a second in which it is noticed.
+pub(crate) const RETRY_PAUSE_MAX: Duration = Duration::from_millis(2_500);
+
 /// The drain timeout that worlds configure.
 pub(crate) const DRAIN: Duration = Duration::from_secs(2);
 

@@ -83,6 +83,9 @@ impl Claims {
                     format!("{name} still has connections {lasts:?} after its drain began"),
                 );
             }
+            if *state == ClusterState::Failed && lasts > limits::RETRY_PAUSE_MAX {
+                self.accuse(Checker::Deadlines, format!("{name} failed {lasts:?} ago and was not tried again"));
+            }
             for client in &cluster.clients {
                 if let Err(what) =
                     self.around.wires.exchanges.counted(self.proxy, &client.client_id, client.in_flight, now())

@@ -30,8 +30,10 @@ fn three_proxies_restart_one_after_the_other_under_load_and_nothing_is_lost() {
         assert_eq!(fate.states_of(0), [life(&[]), life(&[])].concat());
     }
     // Somebody serves at all times: whoever loses one proxy goes on at the next.
-    let longest = report.slowest.values().map(|(longest, _)| *longest).max().expect("producers");
-    assert!(longest < Duration::from_millis(1_500), "{longest:?}");
+    let longest =
+        |(name, (longest, _)): (&String, &(Duration, usize))| (!name.contains("idempotent")).then_some(*longest);
+    let longest = report.slowest.iter().filter_map(longest).max().expect("producers");
+    assert!(longest < Duration::from_millis(500), "{longest:?}");
 }
 
 #[test]

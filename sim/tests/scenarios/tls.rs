@@ -6,8 +6,6 @@ use kroxy_core::status::{
     ReloadOutcome,
 };
 use sim::plan::{Change, Fault, Load, Plan, Rude, Tls, Weather};
-use std::time::Duration;
-
 /// One cluster that speaks TLS everywhere.
 fn over_tls(seed: u64) -> Plan {
     let mut plan = Plan::quiet(seed);
@@ -40,13 +38,13 @@ fn one_cluster_speaks_tls_with_its_clients_and_the_other_with_its_brokers() {
 #[test]
 fn a_renewed_certificate_is_shown_after_a_reload_and_no_connection_ends_for_it() {
     let renew = |at| (at, Fault::Reload { change: Change::Renewed });
-    // After the second one whoever is new is shown the new one; the others know of nothing.
-    let drain = (2_500, Fault::Client { cluster: 0, rude: Rude::Impatient });
-    let report = play(&over_tls(52).with([renew(1_000), renew(2_000), drain]));
+    // Whoever is new is shown the new one; the others know of nothing.
+    let newcomer = (2_500, Fault::Client { cluster: 0, rude: Rude::Impatient });
+    let report = play(&over_tls(52).with([renew(1_000), renew(2_000), newcomer]));
     assert_eq!(report.proxies[0].reloads, [(Change::Renewed, ReloadOutcome::Applied); 2]);
     assert_eq!(report.states_of(0), life(&[]));
     assert!(report.marks.contains(&edition(2)), "{:?}", report.marks);
-    assert_eq!(report.operations.2, 0, "{report}");
+    assert_eq!((report.operations.1, report.redelivered), (0, 0), "{report}");
 }
 
 #[test]
@@ -67,9 +65,9 @@ fn brokers_that_somebody_else_vouches_for_are_not_trusted_until_the_ca_is_put_ri
     plan.heal_at_ms = 6_000;
     let report = play(&plan);
     assert_eq!(report.states_of(0).last(), Some(&Stopped));
-    // Between the reload and the healing nothing gets through.
-    let longest = report.slowest.values().map(|(longest, _)| *longest).max().expect("producers");
-    assert!(longest > Duration::from_secs(3), "{longest:?}");
+    // Between the reload and the healing nothing gets through: what is acknowledged was so in the first quarter.
+    let (_, acknowledged) = report.slowest["c0-all-0"];
+    assert!((50..100).contains(&acknowledged), "{report}");
 }
 
 #[test]
