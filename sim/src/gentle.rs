@@ -22,6 +22,11 @@ impl Plan {
         self.faults_of(proxy).any(|fault| matches!(fault, Fault::Drain { cluster, .. } if is(*cluster)))
     }
 
+    /// Whether a cluster can always be built again as it was: nobody takes its port, and no certificate expires.
+    pub(crate) fn can_go_back(&self) -> bool {
+        self.faults.iter().all(|timed| !matches!(timed.fault, Fault::PortTaken { .. } | Fault::ClockJump { .. }))
+    }
+
     fn faults_of(&self, proxy: u8) -> impl Iterator<Item = &Fault> {
         self.faults.iter().filter(move |timed| timed.proxy == proxy).map(|timed| &timed.fault)
     }

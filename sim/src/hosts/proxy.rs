@@ -12,7 +12,7 @@ use crate::{
 };
 use kroxy_core::{
     proxy::{Refused, Trigger},
-    status::{ClusterState, Event, EventKind, ProxyState, ReloadOutcome},
+    status::{ClusterState, Event, EventKind, ProxyState, ReloadOutcome, Status},
 };
 use runtime::{
     net::Net,
@@ -325,7 +325,8 @@ impl ProxyHost {
     async fn reload(self, proxy: Proxy<SimNet>, change: Change) {
         lock(&self.seen).reloading += 1;
         self.write(change);
-        let generation = proxy.status().configuration.generation;
+        let before = proxy.status();
+        let generation = before.configuration.generation;
         let outcome = match proxy.read_again() {
             Err(_) => ReloadOutcome::Rejected,
             Ok(loaded) => match proxy.reload(Trigger::Api, loaded).await {
@@ -341,9 +342,24 @@ impl ProxyHost {
             let what = format!("{change:?} is in force and the generation is still {generation}");
             self.around.findings.note(Checker::States, what);
         }
+        if matches!(outcome, ReloadOutcome::Failed | ReloadOutcome::Partial) && self.plan.can_go_back() {
+            self.check_gone_back(&before, &proxy.status());
+        }
         self.settle(change, outcome);
         let mut seen = lock(&self.seen);
         seen.reloading = seen.reloading.saturating_sub(1);
+    }
+
+    /// A reload that came to nothing leaves what served serving.
+    fn check_gone_back(&self, before: &Status, after: &Status) {
+        let in_state = |status: &Status, state| -> BTreeSet<String> {
+            status.virtual_clusters.iter().filter(|c| c.state == state).map(|c| c.name.clone()).collect()
+        };
+        let served = in_state(before, ClusterState::Serving);
+        for name in in_state(after, ClusterState::Failed).intersection(&served) {
+            let what = format!("{name} served, and has failed with a reload that was to be taken back");
+            self.around.findings.note(Checker::States, what);
+        }
     }
 
     /// Writes what a change comes to.
