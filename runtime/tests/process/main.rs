@@ -22,4 +22,5 @@ mod openssl;
 #[path = "../ports/mod.rs"]
 mod ports;
 mod reload;
+mod secrets;
 mod systemd;

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod changes;
+mod credentials;
 mod everyday;
 mod lifecycle;
 mod secured;

@@ -1,0 +1,97 @@
+//! SASL ends at kroxy, which knows `alice`, and kroxy logs in to Kafka as `admin`: nobody sends to Kafka what a client sends.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+use tests::cluster::{Cluster, Listener};
+use tests::configuration::Configuration;
+use tests::library::{Library, Load, demand};
+use tests::process::run;
+use tests::proxy::Proxy;
+use tests::{Mode, admin, asked_for, built, scratch};
+
+const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
+
+/// kroxy with alice among its users, and with this mechanism towards Kafka.
+fn swapping(story: &str, cluster: &Cluster, upstream: &str, session: &str) -> Proxy {
+    let folder = scratch(story);
+    fs::write(folder.join("alice"), "alice-secret\n").expect("writable");
+    fs::write(folder.join("admin"), "admin-secret\n").expect("writable");
+    let entry = |mechanism: &str| {
+        let mut make = Command::new(built("runtime", "kroxy"));
+        make.args(["scram-credential", "--user", "alice", "--iterations", "4096", "--mechanism", mechanism]);
+        make.arg("--password-file").arg(folder.join("alice"));
+        run(Duration::from_secs(10), &make).demand("kroxy scram-credential")
+    };
+    let users = format!("[{}{}]", entry("SCRAM-SHA-256"), entry("SCRAM-SHA-512"));
+    assert!(!users.contains("alice-secret"));
+    fs::write(folder.join("users.ron"), users).expect("writable");
+    let mut configuration = Configuration::new(&["orders"], &cluster.bootstrap(Listener::Sasl));
+    let cluster = &mut configuration.clusters[0];
+    cluster.more = format!(r#"sasl: (mechanisms: {MECHANISMS:?}, credentials: "users.ron", {session}),"#);
+    cluster.upstream_more = format!(r#"sasl: (mechanism: "{upstream}", username: "admin", password_file: "admin")"#);
+    Proxy::serve(story, &configuration)
+}
+
+fn metrics() -> String {
+    admin::get("/metrics").expect("kroxy runs").body
+}
+
+#[test]
+fn credentials_are_swapped_whatever_the_mechanisms_are() {
+    let Some(turn) = asked_for("credentials").filter(|turn| turn.mode == Mode::Proxied) else { return };
+    let cluster = Cluster::start(1, &["--sasl"]);
+    for upstream in MECHANISMS {
+        let proxy = swapping("credentials", &cluster, upstream, "");
+        for library in Library::ALL {
+            for mechanism in library.mechanisms().iter().filter(|mechanism| **mechanism != upstream) {
+                Load::new(library, "idempotent").with("--sasl", mechanism).run(proxy.bootstrap());
+            }
+        }
+        for mechanism in MECHANISMS {
+            let settings = cluster.client_properties(mechanism);
+            let args =
+                format!("--bootstrap-server {} --command-config {} --list", proxy.bootstrap(), settings.display());
+            cluster.tool("topics", &args).demand(mechanism);
+        }
+        let metrics = metrics();
+        assert!(
+            metrics.contains(r#"kroxy_sasl_logins_total{outcome="accepted",virtual_cluster="orders"}"#),
+            "{metrics}"
+        );
+        assert!(!metrics.contains(r#"outcome="refused""#), "{metrics}");
+        let log = proxy.log();
+        assert!(!log.contains("alice-secret") && !log.contains("admin-secret"), "{log}");
+    }
+    drop(turn);
+}
+
+#[test]
+fn sessions_of_seconds_on_both_legs_are_noticed_by_nobody() {
+    let Some(turn) = asked_for("credentials_again").filter(|turn| turn.mode == Mode::Proxied) else { return };
+    let cluster = Cluster::start(1, &["--sasl", "-c", "connections.max.reauth.ms=3000"]); // KIP-368
+    let proxy = swapping("credentials_again", &cluster, "SCRAM-SHA-512", r#"session_max: "4s""#);
+    let start = |library| {
+        Load::new(library, "idempotent").with("--sasl", "PLAIN").with("--seconds", 15).start(proxy.bootstrap())
+    };
+    let others: Vec<_> = Library::STEADFAST.map(start).into();
+    let settings = cluster.client_properties("SCRAM-SHA-256");
+    let java = format!(
+        "--bootstrap-server {} --command-config {} --topic java --num-records 4000 --record-size 100 --throughput 250",
+        proxy.bootstrap(),
+        settings.display()
+    );
+    let said = cluster.tool("producer-perf-test", &java).demand("producer-perf-test");
+    assert!(said.contains("4000 records sent"), "{said}");
+    demand(others);
+    let metrics = metrics();
+    let counted = |name: &str| {
+        let line = metrics.lines().find(|line| line.starts_with(name) && line.contains(r#"outcome="accepted""#));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).unwrap_or_default()
+    };
+    assert!(counted("kroxy_sasl_logins_total") > 20, "kroxy logs in again and again: {metrics}");
+    for cause in ["session_expired", "upstream_login_failed", "authentication_failed", "upstream_misbehaved"] {
+        assert!(!metrics.contains(&format!("cause=\"{cause}\"")), "{cause}: {metrics}");
+    }
+    drop(turn);
+}
