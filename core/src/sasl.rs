@@ -29,6 +29,9 @@ pub enum Mechanism {
     OAuthBearer,
 }
 
+/// What stands in place of a mechanism where a client is known by its certificate.
+pub const CERTIFICATE: &str = "TLS";
+
 /// What the log and the status call a mechanism that is none of ours (GSSAPI, or a broker's own).
 const OTHER: &str = "another mechanism";
 
@@ -85,7 +88,7 @@ pub struct Principal {
     /// The user name, or the subject (`sub`) of a bearer token, fit for a log line. `None` where the exchange does not tell:
     /// delegation tokens, Kerberos, or a token without a subject.
     pub name: Option<Box<str>>,
-    /// The name of the mechanism.
+    /// The name of the mechanism; `TLS` where it is the subject of a certificate.
     pub mechanism: &'static str,
 }
 

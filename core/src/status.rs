@@ -313,7 +313,8 @@ pub struct ClientStatus {
     pub software_name: Option<String>,
     /// The version it says it has.
     pub software_version: Option<String>,
-    /// Whom upstream takes it for: the user or subject of the SASL exchange that upstream accepted last.
+    /// Whom upstream or the proxy takes it for: the user or subject of the SASL exchange that was accepted last, or the subject of
+    /// its certificate.
     pub principal: Option<String>,
     /// The mechanism of that exchange, such as `SCRAM-SHA-512`; absent where there was none.
     pub sasl_mechanism: Option<String>,

@@ -3,6 +3,7 @@
 use crate::{cluster::ClusterShared, metrics::ClusterMetrics};
 use kroxy_core::{
     address::{HostPort, NodeId},
+    sasl::CERTIFICATE,
     status::{ApiCount, ClientStatus, ClusterStatus, NodeStatus, Totals, UpstreamStatus, WallClock},
     time::Instant,
 };
@@ -42,15 +43,15 @@ pub(crate) fn fill_traffic(cluster: &ClusterShared, now: Instant, wall: WallCloc
         let entry = clients.entry((address, connection.via(), who.clone())).or_insert_with(|| {
             let (software_name, software_version) =
                 who.software.map_or((None, None), |(name, version)| (Some(name.into()), Some(version.into())));
-            let (principal, sasl_mechanism) =
-                who.principal.map_or((None, None), |p| (p.name.map(Into::into), Some(p.mechanism.to_owned())));
+            let (principal, mechanism) = who.principal.map_or((None, None), |p| (p.name, Some(p.mechanism)));
+            let sasl_mechanism = mechanism.filter(|mechanism| *mechanism != CERTIFICATE).map(str::to_owned);
             ClientStatus {
                 client_id: who.id.map_or_else(String::new, Into::into),
                 address: address.to_string(),
                 via: connection.via().map(|via| via.to_string()),
                 software_name,
                 software_version,
-                principal,
+                principal: principal.map(Into::into),
                 sasl_mechanism,
                 ..ClientStatus::default()
             }

@@ -44,6 +44,7 @@ use crate::{
     limits,
     sasl::{self, Principal},
     time::{Instant, earliest},
+    wire::printable,
 };
 use core::time::Duration;
 use std::sync::Arc;
@@ -125,7 +126,7 @@ pub struct Client {
     pub id: Option<Box<str>>,
     /// `ClientSoftwareName` and `ClientSoftwareVersion` of `ApiVersions` (KIP-511).
     pub software: Option<(Box<str>, Box<str>)>,
-    /// Whom upstream takes it for, once it has authenticated itself.
+    /// Whom upstream or the proxy takes it for, once it has authenticated itself: with SASL, or with a certificate.
     pub principal: Option<Principal>,
 }
 
@@ -165,6 +166,8 @@ pub struct Relay {
     responses: Responses,
     ledger: Ledger,
     client: Option<Box<Client>>,
+    /// Whose certificate the client has shown.
+    certified: Option<Box<str>>,
     /// The SASL exchange that the client is in, or has been in last.
     sasl: Option<Box<sasl::Exchange>>,
     last_active: Instant,
@@ -183,10 +186,18 @@ impl Relay {
             responses: Responses::Head,
             ledger: Ledger::default(),
             client: None,
+            certified: None,
             sasl: None,
             last_active: now,
             born: now,
         }
+    }
+
+    /// The same from a client that has shown a good certificate of this subject: that is who it is, until SASL says otherwise.
+    #[must_use]
+    pub fn certified(mut self, subject: &str) -> Self {
+        self.certified = Some(printable(subject.as_bytes()));
+        self
     }
 
     /// Shows the bytes that have arrived on one leg and were not consumed before; `plan` says what becomes of them.

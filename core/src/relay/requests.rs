@@ -13,7 +13,7 @@ use crate::{
     limits,
     reject::Naming,
     rewrite,
-    sasl::{self, Mechanism},
+    sasl::{self, CERTIFICATE, Mechanism, Principal},
     time::Instant,
     wire::{self, LENGTH_PREFIX, RequestHead, Unread},
 };
@@ -429,7 +429,8 @@ impl Relay {
     }
 
     fn introduce(&mut self, id: Option<&[u8]>, plan: &mut Plan) {
-        self.client = Some(Box::new(Client { id: id.map(wire::printable), ..Client::default() }));
+        let principal = self.certified.take().map(|subject| Principal { name: Some(subject), mechanism: CERTIFICATE });
+        self.client = Some(Box::new(Client { id: id.map(wire::printable), principal, ..Client::default() }));
         plan.actions.push(Action::Introduced);
     }
 }

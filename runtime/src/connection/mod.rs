@@ -74,7 +74,10 @@ pub(crate) async fn relay<N: Net>(
         Ok(client) => client,
         Err(cause) => return cause,
     };
-    let relay = Relay::new(around.spec.clone(), around.clock.now());
+    let mut relay = Relay::new(around.spec.clone(), around.clock.now());
+    if let Some(subject) = client.stream.peer_subject() {
+        relay = relay.certified(&subject);
+    }
     let mut connection = Connection {
         around,
         relay,

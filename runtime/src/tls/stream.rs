@@ -1,6 +1,6 @@
 //! A stream with TLS or without, on either side of the proxy.
 
-use super::read_ahead::ReadAhead;
+use super::{certificate::subject_of, read_ahead::ReadAhead};
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -23,6 +23,14 @@ impl<S> Stream<S> {
         match self {
             Self::Plain(_) => false,
             Self::Tls(stream) => stream.get_ref().1.peer_certificates().is_some(),
+        }
+    }
+
+    /// The subject of the certificate that the other side has shown, which then was accepted.
+    pub(crate) fn peer_subject(&self) -> Option<String> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => stream.get_ref().1.peer_certificates()?.first().map(subject_of),
         }
     }
 }

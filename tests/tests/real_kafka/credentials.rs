@@ -41,10 +41,10 @@ fn metrics() -> String {
 fn credentials_are_swapped_whatever_the_mechanisms_are() {
     let Some(turn) = asked_for("credentials").filter(|turn| turn.mode == Mode::Proxied) else { return };
     let cluster = Cluster::start(1, &["--sasl"]);
-    for upstream in MECHANISMS {
+    for upstream in ["SCRAM-SHA-512", "PLAIN"] {
         let proxy = swapping("credentials", &cluster, upstream, "");
         for library in Library::ALL {
-            for mechanism in library.mechanisms().iter().filter(|mechanism| **mechanism != upstream) {
+            if let Some(mechanism) = library.mechanisms().iter().find(|mechanism| **mechanism != upstream) {
                 Load::new(library, "idempotent").with("--sasl", mechanism).run(proxy.bootstrap());
             }
         }
