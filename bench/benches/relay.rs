@@ -53,7 +53,7 @@ impl Open {
             resolve_timeout: Duration::from_secs(15),
             connect_timeout: Duration::from_secs(5),
             idle_timeout: None,
-            admission: None,
+            authentication: None,
             logs_in: false,
             login_timeout: Duration::from_secs(10),
         };

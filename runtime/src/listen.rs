@@ -14,7 +14,7 @@ use kroxy_core::{
     config::{VirtualCluster, sasl::ClientSasl},
     gateway::{Place, Route, Sni},
     proxy_protocol::ProxyProtocol,
-    relay::{Admission, Cause, Spec},
+    relay::{Authentication, Cause, Spec},
 };
 use std::{io, net::SocketAddr, sync::Arc};
 use tokio::{sync::watch, task::JoinSet};
@@ -155,7 +155,7 @@ pub(crate) fn wanted(config: &VirtualCluster, tls: &ClusterTls) -> Vec<Wanted> {
             resolve_timeout: config.upstream.connect_timeout * RESOLVE_ATTEMPTS,
             connect_timeout: config.upstream.connect_timeout,
             idle_timeout: config.idle_timeout,
-            admission: config.sasl.as_ref().map(admission),
+            authentication: config.sasl.as_ref().map(authentication),
             logs_in: config.upstream.sasl.is_some(),
             login_timeout: config.upstream.connect_timeout,
         };
@@ -169,8 +169,12 @@ pub(crate) fn wanted(config: &VirtualCluster, tls: &ClusterTls) -> Vec<Wanted> {
     all
 }
 
-fn admission(sasl: &ClientSasl) -> Admission {
-    Admission { mechanisms: sasl.mechanisms.to_vec(), session_max: sasl.session_max, failure_delay: sasl.failure_delay }
+fn authentication(sasl: &ClientSasl) -> Authentication {
+    Authentication {
+        mechanisms: sasl.mechanisms.to_vec(),
+        session_max: sasl.session_max,
+        failure_delay: sasl.failure_delay,
+    }
 }
 
 /// Binds all of these ports, or none of them.

@@ -18,7 +18,7 @@
 //!
 //! What it is not: it opens no socket, knows no TLS, and decides nothing about other connections.
 
-mod admission;
+mod authentication;
 mod cause;
 mod draining;
 mod ledger;
@@ -31,13 +31,13 @@ mod responses;
 mod tests;
 
 pub use self::{
-    admission::Admission,
+    authentication::Authentication,
     cause::{Cause, ClientMisbehaved, UpstreamMisbehaved},
     ledger::Asked,
     plan::{Action, AnsweredBy, Exchange, Plan, Segment},
 };
 
-use self::{admission::Gate, ledger::Ledger, link::Link, requests::Requests, responses::Responses};
+use self::{authentication::Gate, ledger::Ledger, link::Link, requests::Requests, responses::Responses};
 use crate::{
     address::HostPort,
     gateway::Gateway,
@@ -84,7 +84,7 @@ pub struct Spec {
     /// How long nobody may say anything while nothing is in flight; `None`: upstream decides.
     pub idle_timeout: Option<Duration>,
     /// How clients prove who they are; `None`: upstream asks them.
-    pub admission: Option<Admission>,
+    pub authentication: Option<Authentication>,
     /// Whether the proxy itself logs in to upstream.
     pub logs_in: bool,
     /// How long that may take.
@@ -178,7 +178,7 @@ impl Relay {
     /// A connection that a client has just opened.
     pub fn new(spec: Arc<Spec>, now: Instant) -> Self {
         Self {
-            gate: Gate::new(spec.admission.as_ref(), spec.logs_in),
+            gate: Gate::new(spec.authentication.as_ref(), spec.logs_in),
             spec,
             state: State::Silent { since: now },
             link: Link::Unneeded,

@@ -2,7 +2,7 @@
 
 use super::{
     Action, AnsweredBy, Client, ClientMisbehaved, Exchange, Leg, Plan, Relay, State, Step,
-    admission::{Held, Token},
+    authentication::{Held, Token},
     cause::Cause,
     draining::parked,
     ledger::{Asked, Owed, Parked},

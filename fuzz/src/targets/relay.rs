@@ -12,7 +12,7 @@ use kroxy_core::{
     api::{ApiKey, RequestTreatment, ResponseTreatment},
     gateway::{Gateway, NodeRange, PortPerBroker},
     limits,
-    relay::{Action, Admission, Cause, Event, Leg, Plan, Relay, Segment, Spec},
+    relay::{Action, Authentication, Cause, Event, Leg, Plan, Relay, Segment, Spec},
     reload::Secret,
     sasl::{
         Mechanism, client,
@@ -536,7 +536,7 @@ fn directory() -> Arc<Directory> {
 }
 
 fn spec(admits: bool, logs_in: bool) -> Spec {
-    let admission = Admission {
+    let authentication = Authentication {
         mechanisms: Mechanism::ALL.to_vec(),
         session_max: Some(Duration::from_secs(5)),
         failure_delay: Duration::from_millis(100),
@@ -548,7 +548,7 @@ fn spec(admits: bool, logs_in: bool) -> Spec {
         resolve_timeout: Duration::from_secs(15),
         connect_timeout: Duration::from_secs(5),
         idle_timeout: Some(Duration::from_secs(600)),
-        admission: admits.then_some(admission),
+        authentication: admits.then_some(authentication),
         logs_in,
         login_timeout: Duration::from_secs(5),
     }

@@ -2,7 +2,7 @@
 
 use super::{
     Action, Pair,
-    admission::{admitting, connects, handshake, lets_in, token},
+    authentication::{admitting, connects, handshake, lets_in, token},
     frames::*,
     hex, spec,
 };

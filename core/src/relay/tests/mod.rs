@@ -1,6 +1,6 @@
 //! Stories of one connection, told by what goes in and what comes out; time is a column, in ms.
 
-mod admission;
+mod authentication;
 mod drained;
 mod draining;
 mod frames;
@@ -36,7 +36,7 @@ pub(super) fn spec() -> Spec {
         resolve_timeout: Duration::from_secs(15),
         connect_timeout: Duration::from_secs(5),
         idle_timeout: None,
-        admission: None,
+        authentication: None,
         logs_in: false,
         login_timeout: Duration::from_secs(5),
     }

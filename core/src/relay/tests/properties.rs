@@ -2,7 +2,7 @@
 
 use super::{
     super::{Event, Leg, Spec},
-    Pair, admission,
+    Pair, authentication,
     frames::*,
     hex, login, server, spec,
 };
@@ -137,9 +137,9 @@ proptest! {
         steps in prop::collection::vec(step(), 1..60),
         spec in prop::sample::select(vec![
             spec(),
-            admission::admitting(),
+            authentication::admitting(),
             login::logging_in(),
-            Spec { logs_in: true, ..admission::admitting() },
+            Spec { logs_in: true, ..authentication::admitting() },
         ]),
     ) {
         let mut p = Pair::new(spec);
@@ -184,7 +184,7 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Event::ConnectFailed("refused".into())),
         (leg(), 0..3usize).prop_map(|(leg, left)| Event::Eof { leg, left }),
         leg().prop_map(|leg| Event::Broke(leg, "reset".into())),
-        Just(admission::plain()),
+        Just(authentication::plain()),
         Just(login::plain()),
         Just(Event::Examiner(Err("no keys".into()))),
         Just(Event::Drain),
@@ -192,8 +192,8 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     let sasl = (0..3i32, 0..2i16).prop_map(|(id, version)| {
         let frame = match id {
-            0 => admission::handshake(version, id, "PLAIN"),
-            _ => admission::token(1, id, b"\0alice\0pencil"),
+            0 => authentication::handshake(version, id, "PLAIN"),
+            _ => authentication::token(1, id, b"\0alice\0pencil"),
         };
         Step::Bytes(Leg::Client, frame)
     });

@@ -45,7 +45,7 @@ const SASL_AUTHENTICATION_FAILED: i16 = 58;
 
 /// How clients prove who they are to the proxy.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Admission {
+pub struct Authentication {
     /// What they may use; not empty.
     pub mechanisms: Vec<Mechanism>,
     /// How long a client is taken for who it was, before it has to prove it again; `None`: as long as its token holds, or for
@@ -106,8 +106,8 @@ pub(super) struct Held {
 }
 
 impl Gate {
-    pub(super) const fn new(admission: Option<&Admission>, logs_in: bool) -> Self {
-        match (admission, logs_in) {
+    pub(super) const fn new(authentication: Option<&Authentication>, logs_in: bool) -> Self {
+        match (authentication, logs_in) {
             (Some(_), _) => Self::Shut { greeted: false },
             (None, true) => Self::Unwanted,
             (None, false) => Self::Passing,
@@ -204,13 +204,13 @@ impl Relay {
 
     /// A client asks for a mechanism.
     fn handshake(&mut self, asked: Asked, name: &[u8], now: Instant, plan: &mut Plan) -> Step {
-        let Some(admission) = self.spec.admission.clone() else {
+        let Some(authentication) = self.spec.authentication.clone() else {
             return self.answer(asked, handshake_answer(&asked, ILLEGAL_SASL_STATE, &[]), now, plan);
         };
         plan.skip(usize::try_from(asked.request_bytes).expect("a frame's size has 32 bits"));
-        let mechanism = Mechanism::named(name).filter(|mechanism| admission.mechanisms.contains(mechanism));
+        let mechanism = Mechanism::named(name).filter(|mechanism| authentication.mechanisms.contains(mechanism));
         let error = if mechanism.is_some() { 0 } else { UNSUPPORTED_SASL_MECHANISM };
-        let answer = handshake_answer(&asked, error, &admission.mechanisms);
+        let answer = handshake_answer(&asked, error, &authentication.mechanisms);
         let Some(mechanism) = mechanism else {
             let why = format!("{:?} is no mechanism for clients here", printable(name));
             self.refuse(None, None, why, Some((asked, answer)), now, plan);
@@ -304,7 +304,7 @@ impl Relay {
         now: Instant,
         plan: &mut Plan,
     ) {
-        let session_max = self.spec.admission.as_ref().and_then(|admission| admission.session_max);
+        let session_max = self.spec.authentication.as_ref().and_then(|authentication| authentication.session_max);
         let lasts = [valid_for, session_max].into_iter().flatten().min();
         // A client takes 0 for "for ever".
         let lasts = lasts.map(|lasts| lasts.max(Duration::from_millis(1)));
@@ -360,7 +360,8 @@ impl Relay {
     ) {
         let cause = Cause::AuthenticationFailed(why.clone());
         plan.actions.push(Action::Denied { mechanism, name, why });
-        let delay = self.spec.admission.as_ref().map_or(Duration::ZERO, |admission| admission.failure_delay);
+        let delay =
+            self.spec.authentication.as_ref().map_or(Duration::ZERO, |authentication| authentication.failure_delay);
         self.requests = Requests::Refusing(Box::new(Held { until: now + delay, answer, cause }));
     }
 

@@ -3,7 +3,7 @@
 use super::{Action, Pair, frames::*, server, spec};
 use crate::{
     api::ApiKey,
-    relay::{Admission, Event, Leg, Spec},
+    relay::{Authentication, Event, Leg, Spec},
     reload::Secret,
     sasl::{
         Mechanism, client,
@@ -21,18 +21,18 @@ use kafka_protocol::{
 use std::sync::Arc;
 
 pub(super) fn admitting() -> Spec {
-    let admission = Admission {
+    let authentication = Authentication {
         mechanisms: vec![Mechanism::Plain, Mechanism::ScramSha256],
         session_max: None,
         failure_delay: Duration::from_millis(100),
     };
-    Spec { admission: Some(admission), ..spec() }
+    Spec { authentication: Some(authentication), ..spec() }
 }
 
 fn with_sessions(ms: u64) -> Spec {
     let mut spec = admitting();
-    if let Some(admission) = &mut spec.admission {
-        admission.session_max = Some(Duration::from_millis(ms));
+    if let Some(authentication) = &mut spec.authentication {
+        authentication.session_max = Some(Duration::from_millis(ms));
     }
     spec
 }
