@@ -88,9 +88,12 @@ fn profile_folder() -> PathBuf {
 pub fn built(package: &str, binary: &str) -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--package", package, "--bin", binary]).current_dir(workspace());
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
+    build.args(["build", "--quiet", "--bin", binary]).current_dir(workspace());
+    // With the features that the command had which brought us here: others would have all dependencies built once more.
+    if cfg!(debug_assertions) {
+        build.arg("--workspace");
+    } else {
+        build.args(["--release", "--package", package]);
     }
     process::run(BUILD_LIMIT, &build).demand("cargo build");
     profile_folder().join(binary)
