@@ -204,7 +204,7 @@ impl ProxyHost {
         self.note(format_args!("the proxy starts"));
         {
             let mut seen = lock(&self.seen);
-            (seen.running, seen.reloading) = (true, 0);
+            (seen.running, seen.state, seen.reloading) = (true, ProxyState::New, 0);
         }
         let mut looks = interval(limits::LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
