@@ -132,7 +132,6 @@ fn virtual_cluster(plan: &Plan, proxy: u8, cluster: u8, change: Option<Change>) 
     let mut servers: Vec<String> =
         (0..plan.nodes).map(|n| format!("\"{}:{}\"", bootstrap_name(cluster, n), broker_port(n))).collect();
     let mut bootstrap = bootstrap_port(cluster);
-    let mut bind = "0.0.0.0";
     let mut frame = "8MiB";
     let mut ranges = format!("(ids: (0, {}), first_port: {})", plan.nodes - 1, bootstrap + 1);
     match change {
@@ -141,8 +140,7 @@ fn virtual_cluster(plan: &Plan, proxy: u8, cluster: u8, change: Option<Change>) 
         Some(Change::Grow) => {
             write!(ranges, ", (ids: (10, 12), first_port: {})", bootstrap + 50).expect("a string takes everything");
         }
-        Some(Change::TakenPort) => bind = LOOPBACK,
-        Some(Change::HalfBad) => bootstrap = TAKEN,
+        Some(Change::TakenPort | Change::HalfBad) => bootstrap = TAKEN,
         Some(Change::Unreadable) => servers.push("0:0:0".to_owned()),
         // What is new is in the files that the configuration names.
         Some(Change::Renewed | Change::Broken | Change::Expired | Change::ForeignCa) | None => {}
@@ -158,7 +156,7 @@ fn virtual_cluster(plan: &Plan, proxy: u8, cluster: u8, change: Option<Change>) 
             name: \"{name}\",
             upstream: (bootstrap_servers: [{servers}], connect_timeout: \"2s\"{towards_upstream}),
             gateways: [(name: \"default\", {towards_clients}port_per_broker: (
-                bind: \"{bind}\", advertised_host: \"{advertised}\", bootstrap_port: {bootstrap}, nodes: [{ranges}],
+                bind: \"0.0.0.0\", advertised_host: \"{advertised}\", bootstrap_port: {bootstrap}, nodes: [{ranges}],
             ))],
             drain_timeout: \"{drain}ms\",
             first_request_timeout: \"5s\",

@@ -188,7 +188,6 @@ impl ProxyHost {
     async fn live(&self, net: &SimNet, squatters: &mut Squatters) -> turmoil::Result<VecDeque<Order>> {
         // It may have died while it was given something that does not work.
         lock(&self.disk).put_back();
-        self.around.wires.unsnatch(&self.host, topology::bootstrap_port(0));
         let (disk, vault) = (self.disk.clone(), self.around.wires.vault.clone());
         let read = Box::new(move || {
             let Files { text, certificates } = lock(&disk).now.clone();
@@ -366,14 +365,10 @@ impl ProxyHost {
     /// Writes what a change comes to.
     pub(crate) fn write(&self, change: Change) {
         lock(&self.disk).write(&self.plan, self.number, change);
-        if change == Change::TakenPort {
-            self.around.wires.snatch(&self.host, topology::bootstrap_port(0));
-        }
     }
 
     /// A change has come into force or not: what did not is taken back.
     pub(crate) fn settle(&self, change: Change, outcome: ReloadOutcome) {
-        self.around.wires.unsnatch(&self.host, topology::bootstrap_port(0));
         match outcome {
             ReloadOutcome::Applied | ReloadOutcome::Unchanged => lock(&self.disk).keep(),
             ReloadOutcome::Partial

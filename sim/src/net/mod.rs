@@ -83,11 +83,7 @@ impl Net for SimNet {
     type Listener = SimListener;
 
     async fn bind(&self, at: SocketAddr) -> io::Result<SimListener> {
-        let bound = if self.wires.unsnatch(&self.host, at.port()) {
-            Err(io::ErrorKind::AddrInUse.into())
-        } else {
-            turmoil::net::TcpListener::bind(at).await
-        };
+        let bound = turmoil::net::TcpListener::bind(at).await;
         match &bound {
             Ok(_) => self.wires.journal.note(&self.host, format_args!("listens on {}", at.port())),
             Err(e) => {

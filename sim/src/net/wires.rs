@@ -41,7 +41,6 @@ struct Shared {
     wires: BTreeMap<(SocketAddr, SocketAddr), Weak<Mutex<Wire>>>,
     hanging: BTreeSet<(String, u16)>,
     tamper: BTreeMap<String, Wrong>,
-    snatched: BTreeSet<(String, u16)>,
     listening: BTreeMap<String, BTreeSet<u16>>,
     open: BTreeMap<String, u64>,
     opened: u64,
@@ -141,7 +140,6 @@ impl Wires {
             wires: BTreeMap::new(),
             hanging: BTreeSet::new(),
             tamper: BTreeMap::new(),
-            snatched: BTreeSet::new(),
             listening: BTreeMap::new(),
             open: BTreeMap::new(),
             opened: 0,
@@ -261,16 +259,6 @@ impl Wires {
     }
 
     /// The next answer that this host's brokers begin is tampered with.
-    /// Somebody else takes this port the next time that it is free: whoever wants it then finds it taken, once.
-    pub(crate) fn snatch(&self, host: &str, port: u16) {
-        lock(&self.shared).snatched.insert((host.to_owned(), port));
-    }
-
-    /// Nobody does any more, and whether somebody would have.
-    pub(crate) fn unsnatch(&self, host: &str, port: u16) -> bool {
-        lock(&self.shared).snatched.remove(&(host.to_owned(), port))
-    }
-
     pub(crate) fn tamper(&self, host: &str, how: Wrong) {
         lock(&self.shared).tamper.insert(host.to_owned(), how);
     }

@@ -236,8 +236,7 @@ pub enum Change {
     Grow,
     /// Text that is no configuration.
     Unreadable,
-    /// The first cluster is to listen on another address, for which it has to give up its ports first, and somebody else takes
-    /// one of them in that moment: it goes back to what it was.
+    /// The first cluster is to have a port that somebody else holds: it goes back to what it was.
     TakenPort,
     /// The last cluster gets another order of its upstream servers, and the first one is to have a port that somebody else
     /// holds: both go back to what they were.
