@@ -31,9 +31,9 @@ pub const OWN_ANSWERS_MAX: usize = 64 << 10;
 /// more than a broker has. The connection of a client that names more is closed.
 pub const REJECTION_MAX: usize = 4 << 20;
 
-/// How long a drained connection is read after its FIN, so that `acks=0` records that crossed it still arrive: more than
-/// the round trip of any client, and little enough for a shutdown.
-pub const LINGER: core::time::Duration = core::time::Duration::from_millis(500);
+/// How long a drained client that sends no records has to close after our FIN. Records with `acks=0` may cross it, and each
+/// of them gives that time anew. Clients close within a round trip; those of machines that are overloaded take seconds.
+pub const LINGER: core::time::Duration = core::time::Duration::from_secs(5);
 
 /// Bytes: the largest raw SASL token; Kafka's own `sasl.server.max.receive.size`.
 pub const SASL_TOKEN_MAX: u32 = 512 << 10;

@@ -28,8 +28,12 @@ pub(crate) const BUFFERED_TIMES: u64 = 2;
 /// Segments written in one system call.
 pub(crate) const WRITE_VECTOR: usize = 32;
 
-/// How long what is already decided may take to be written when a connection ends.
+/// How long a peer may take to close when a connection ends, and a client to take what it is still owed.
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
+
+/// How long upstream may take nothing of what is left for it when a connection ends. It can be records that nobody would send
+/// again; the client, had it been connected to the broker itself, would have left them to TCP, which is more patient.
+pub(crate) const UPSTREAM_LINGER: Duration = Duration::from_secs(30);
 
 /// How long a command waits for a connection to the admin API.
 pub(crate) const ADMIN_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

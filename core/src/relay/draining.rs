@@ -108,8 +108,15 @@ impl Relay {
         if !matches!(self.requests, Requests::StreamingUnanswered { .. }) && !self.link.is_connecting() {
             return self.flush();
         }
-        self.state = State::Finishing { deadline: now + limits::LINGER };
+        self.linger_anew(now);
         Ok(())
+    }
+
+    /// The client still sends records: it has its time to close from now on.
+    pub(super) fn linger_anew(&mut self, now: Instant) {
+        if let State::Finishing { deadline } = &mut self.state {
+            *deadline = now + limits::LINGER;
+        }
     }
 
     /// The client is done with: the connection is over once upstream could read all of it.

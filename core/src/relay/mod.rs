@@ -113,6 +113,8 @@ pub enum Event {
     },
     /// Reading or writing failed.
     Broke(Leg, String),
+    /// The client is not read, because upstream does not take what came before: what it has sent since then is not late.
+    HeldBack,
     /// Execute no further request but those that a rejection would harm, and end when nothing is in flight.
     Drain,
     /// Time has passed.
@@ -240,6 +242,10 @@ impl Relay {
             Event::Broke(Leg::Client, _) if matches!(self.state, State::Leaving { .. }) => Err(Cause::ClientLeft),
             Event::Broke(Leg::Client, why) => Err(Cause::ClientBroke(why)),
             Event::Broke(Leg::Upstream, why) => Err(Cause::UpstreamBroke(why)),
+            Event::HeldBack => {
+                self.linger_anew(now);
+                Ok(())
+            }
             Event::Drain => self.drain(now, plan),
             Event::Tick => self.tick(now, plan),
         };

@@ -166,6 +166,7 @@ impl Relay {
                     }
                     left => Requests::StreamingUnanswered { left, asked },
                 };
+                self.linger_anew(now);
                 Ok(Step::Again)
             }
             Requests::Discarding { left } => {

@@ -11,7 +11,10 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::timeout,
+};
 
 /// How a leg ends.
 pub(super) struct Closing<S> {
@@ -32,26 +35,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Closing<S> {
     }
 }
 
-/// Finishes both legs at the same time, within [`limits::LINGER`].
-pub(super) async fn finish<S: AsyncRead + AsyncWrite + Unpin>(client: Closing<S>, upstream: Option<Closing<S>>) {
-    let mut closing = [Some(client), upstream];
-    let all = poll_fn(|cx| {
-        let mut left = false;
-        for slot in &mut closing {
-            if let Some(leg) = slot {
-                match leg.poll(cx) {
-                    Poll::Ready(_) => *slot = None, // closed, or broken: there is nothing more to be done for it
-                    Poll::Pending => left = true,
-                }
-            }
+/// Finishes both legs at the same time. What is not done within its time is cut: the peer does not take its bytes, or does not
+/// close.
+pub(super) async fn finish<S: AsyncRead + AsyncWrite + Unpin>(mut client: Closing<S>, upstream: Option<Closing<S>>) {
+    let client = timeout(limits::LINGER, poll_fn(move |cx| client.poll(cx)));
+    let upstream = async {
+        if let Some(upstream) = upstream {
+            upstream.as_long_as_it_takes_bytes().await;
         }
-        if left { Poll::Pending } else { Poll::Ready(()) }
-    });
-    // What is not done by then is cut: the peer does not take its bytes, or does not close.
-    let _ = tokio::time::timeout(limits::LINGER, all).await;
+    };
+    let _ = tokio::join!(client, upstream); // closed, or broken, or late: there is nothing more to be done for it
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Closing<S> {
+    async fn as_long_as_it_takes_bytes(mut self) {
+        loop {
+            let waiting = self.io.waiting();
+            let patience = if waiting > 0 { limits::UPSTREAM_LINGER } else { limits::LINGER };
+            let is_over = timeout(patience, poll_fn(|cx| self.poll(cx))).await.is_ok();
+            if is_over || self.io.waiting() == waiting {
+                return;
+            }
+        }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.io.finish();
         ready!(self.io.poll_flush(cx))?;
@@ -62,5 +69,56 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Closing<S> {
             self.io.eof = buf.filled().is_empty();
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::{
+        io::{AsyncReadExt, DuplexStream, duplex},
+        time::sleep,
+    };
+
+    /// A leg whose peer has taken 16 bytes of what it was given.
+    fn leg(given: &[u8]) -> (LegIo<DuplexStream>, DuplexStream) {
+        let (ours, theirs) = duplex(16);
+        let mut leg = LegIo::new(ours);
+        leg.queue(given);
+        (leg, theirs)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn upstream_gets_what_is_left_for_it_however_slowly_it_takes_it() {
+        let records = [7; 100];
+        let (upstream, mut broker) = leg(&records);
+        let (client, gone) = leg(&[]);
+        drop(gone);
+        let slowly = async {
+            let mut got = Vec::new();
+            while got.len() < records.len() {
+                sleep(limits::UPSTREAM_LINGER - Duration::from_secs(1)).await;
+                broker.read_buf(&mut got).await.expect("it is not cut");
+            }
+            assert_eq!(broker.read(&mut [0]).await.expect("it is not cut"), 0);
+            drop(broker);
+            got
+        };
+        let ((), got) = tokio::join!(finish(Closing::with_peer(client), Some(Closing::with_peer(upstream))), slowly);
+        assert_eq!(got, records);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_is_cut() {
+        let within = async |client: &[u8], upstream: &[u8]| {
+            let ((client, _silent), (upstream, _broker)) = (leg(client), leg(upstream));
+            let began = tokio::time::Instant::now();
+            finish(Closing::with_peer(client), Some(Closing::with_peer(upstream))).await;
+            began.elapsed()
+        };
+        assert_eq!(within(&[7; 100], &[]).await.as_secs(), limits::LINGER.as_secs());
+        // The first 16 bytes are progress.
+        assert_eq!(within(&[], &[7; 100]).await.as_secs(), 2 * limits::UPSTREAM_LINGER.as_secs());
     }
 }

@@ -103,7 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LegIo<S> {
     }
 
     /// Bytes that wait to be written.
-    const fn waiting(&self) -> usize {
+    pub(super) const fn waiting(&self) -> usize {
         self.outbox.len() - self.written
     }
 

@@ -66,9 +66,9 @@ pub(crate) async fn relay<N: Net>(
     // Boxed: a handshake holds much that a connection has no use for later.
     let met = tokio::select! {
         biased;
-        // Nothing is owed yet to a client that a drain meets here.
-        () = reaches(&mut stage, Stage::Draining) => return Cause::Drained,
         met = Box::pin(meet(&around, client)) => met,
+        // Nothing is owed yet to a client that is still shaking hands.
+        () = reaches(&mut stage, Stage::Draining) => return Cause::Drained,
     };
     let client = match met {
         Ok(client) => client,
@@ -186,7 +186,7 @@ impl<N: Net> Connection<N> {
                 step = poll_fn(|cx| self.poll(cx)) => step,
                 () = timer.as_mut(), if armed.is_some() => {
                     armed = None;
-                    self.handle(Event::Tick)
+                    self.tick()
                 }
                 () = reaches(&mut stage, Stage::Draining), if !self.told_to_drain => {
                     self.told_to_drain = true;
@@ -197,6 +197,13 @@ impl<N: Net> Connection<N> {
                 return cause;
             }
         }
+    }
+
+    fn tick(&mut self) -> Result<(), Cause> {
+        if self.throttle.is_pausing() || self.upstream.as_ref().is_some_and(LegIo::is_congested) {
+            self.handle(Event::HeldBack)?;
+        }
+        self.handle(Event::Tick)
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {

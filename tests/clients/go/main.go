@@ -158,7 +158,7 @@ func read(ctx context.Context, l library, topic string, o options) (map[int32]in
 		}
 		i, err := strconv.Atoi(string(key))
 		if err != nil || i != following[p] {
-			return false, fmt.Errorf("partition %d: record %q where %d was due", p, key, following[p])
+			return false, fmt.Errorf("partition %d: record %q at offset %d where %d was due at %d", p, key, offset, following[p], positions[p])
 		}
 		if !bytes.Equal(value, o.value(i)) {
 			return false, fmt.Errorf("record %d has changed", i)

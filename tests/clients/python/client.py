@@ -113,7 +113,8 @@ def consume(topic, group, a, over):
             i, p = int(m.key()), m.partition()
             if m.offset() < positions.get(p, 0):
                 continue  # read again after a rebalance; twice in the log would be twice at different offsets
-            demand(i == following[p], f"partition {p}: record {i} where {following[p]} was due")
+            demand(i == following[p], f"partition {p}: record {i} at offset {m.offset()} where {following[p]} was due at "
+                   f"{positions.get(p, 0)}")
             demand((m.value() or b"") == value(i, a.big), f"record {i} has changed")
             following[p], positions[p], count = i + PARTITIONS, m.offset() + 1, count + 1
         consumer.commit(asynchronous=False)

@@ -27,7 +27,6 @@ const UNACKNOWLEDGED: &str = "acks=0 enable.idempotence=false linger.ms=5";
 const LONG_POLLS: &str = "fetch.max.wait.ms=30000\nfetch.min.bytes=1000000\nrequest.timeout.ms=60000\n";
 
 #[test]
-#[ignore = "KNOWN BUG: librdkafka with acks=0 loses records around a restart of kroxy since logins, limits and the PROXY protocol came"]
 fn no_application_notices_drains_and_restarts() {
     let story = "drains";
     let Some(turn) = asked_for(story) else { return };
