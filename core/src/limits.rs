@@ -31,6 +31,10 @@ pub const OWN_ANSWERS_MAX: usize = 64 << 10;
 /// more than a broker has. The connection of a client that names more is closed.
 pub const REJECTION_MAX: usize = 4 << 20;
 
+/// How long a client that has asked nothing when a drain begins is waited for: one that has just connected is about to ask,
+/// and an end before the first answer reads to some clients as a refusal, which they tell the application.
+pub const FIRST_WORDS: core::time::Duration = core::time::Duration::from_secs(2);
+
 /// How long a drained client that sends no records has to close after our FIN. Records with `acks=0` may cross it, and each
 /// of them gives that time anew. Clients close within a round trip; those of machines that are overloaded take seconds.
 pub const LINGER: core::time::Duration = core::time::Duration::from_secs(5);

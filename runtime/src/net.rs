@@ -36,6 +36,9 @@ pub trait Net: Clone + Send + Sync + 'static {
 
     /// The address of this end of a connection.
     fn address_of(stream: &Self::Stream) -> io::Result<SocketAddr>;
+
+    /// Once the connection is dropped, its peer is to see that it broke, and no orderly end.
+    fn break_off(stream: &Self::Stream) -> io::Result<()>;
 }
 
 /// A port that accepts connections.
@@ -77,6 +80,10 @@ impl Net for OsNet {
 
     fn address_of(stream: &TcpStream) -> io::Result<SocketAddr> {
         stream.local_addr()
+    }
+
+    fn break_off(stream: &TcpStream) -> io::Result<()> {
+        stream.set_zero_linger()
     }
 }
 

@@ -112,6 +112,30 @@ impl Cause {
         }
     }
 
+    /// Whether nothing is wrong with what the client asked: it may be served if it comes again.
+    pub const fn is_worth_another_try(&self) -> bool {
+        match self {
+            Self::CannotAuthenticate(_)
+            | Self::LoginFailed(_)
+            | Self::UpstreamBroke(_)
+            | Self::UpstreamUnreachable(_)
+            | Self::Drained
+            | Self::LimitReached(_) => true,
+            Self::ClientClosed
+            | Self::ClientLeft
+            | Self::NotIntroduced(_)
+            | Self::HandshakeFailed(_)
+            | Self::ClientBroke(_)
+            | Self::ClientMisbehaved(_)
+            | Self::AuthenticationFailed(_)
+            | Self::SessionExpired
+            | Self::UpstreamClosed
+            | Self::UpstreamMisbehaved(_)
+            | Self::FirstRequestTimedOut(_)
+            | Self::IdleTimedOut(_) => false,
+        }
+    }
+
     /// Whether an operator would want to know: somebody broke the protocol, or upstream cannot be reached.
     pub const fn is_suspicious(&self) -> bool {
         match self {

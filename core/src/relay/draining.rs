@@ -32,6 +32,10 @@ enum Verdict {
 impl Relay {
     pub(super) fn drain(&mut self, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
         match &self.state {
+            State::Silent { until, .. } if self.client.is_none() => {
+                self.state = State::Silent { until: (*until).min(now + limits::FIRST_WORDS), drains: true };
+                Ok(())
+            }
             State::Silent { .. } | State::Open => {
                 self.state = State::Draining;
                 self.cut_short(now, plan);

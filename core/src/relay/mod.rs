@@ -134,8 +134,8 @@ pub struct Client {
 
 #[derive(Debug)]
 enum State {
-    /// Connected, nothing asked.
-    Silent { since: Instant },
+    /// Connected, nothing asked. Once it is to drain, it is waited for a little.
+    Silent { until: Instant, drains: bool },
     /// Relaying.
     Open,
     /// Requests are turned away where that does no harm; over as soon as nothing is in flight.
@@ -179,10 +179,11 @@ pub struct Relay {
 impl Relay {
     /// A connection that a client has just opened.
     pub fn new(spec: Arc<Spec>, now: Instant) -> Self {
+        let first_request_timeout = spec.first_request_timeout;
         Self {
             gate: Gate::new(spec.authentication.as_ref(), spec.logs_in),
             spec,
-            state: State::Silent { since: now },
+            state: State::Silent { until: now + first_request_timeout, drains: false },
             link: Link::Unneeded,
             requests: Requests::Head,
             responses: Responses::Head,
@@ -261,7 +262,7 @@ impl Relay {
         let idle = self.idle_deadline();
         let gate = earliest(self.requests.deadline(), self.gate_deadline());
         match &self.state {
-            State::Silent { since } => earliest(Some(*since + self.spec.first_request_timeout), gate),
+            State::Silent { until, .. } => earliest(Some(*until), gate),
             State::Open => earliest(earliest(self.link.deadline(), idle), gate),
             // The cluster's drain has a deadline for all of them.
             State::Draining => earliest(self.link.deadline(), gate),
@@ -331,7 +332,12 @@ impl Relay {
             {
                 Err(Cause::FirstRequestTimedOut(self.spec.first_request_timeout))
             }
-            State::Silent { since } if *since + self.spec.first_request_timeout <= now => {
+            State::Silent { until, drains: true } if *until <= now => {
+                self.state = State::Draining;
+                self.finish_if_quiet(now, plan);
+                Ok(())
+            }
+            State::Silent { until, drains: false } if *until <= now => {
                 Err(Cause::FirstRequestTimedOut(self.spec.first_request_timeout))
             }
             State::Leaving { deadline } if *deadline <= now => Err(Cause::ClientLeft),

@@ -205,6 +205,9 @@ impl Relay {
             return Err(ClientMisbehaved::OtherProtocol(protocol).into());
         }
         let Some(head) = self.read_head(rest)? else { return Ok(Step::Want(RequestHead::LEN)) };
+        if matches!(self.state, State::Silent { drains: true, .. }) {
+            self.state = State::Draining;
+        }
         let Some(api) = Api::find(head.key) else {
             return Err(ClientMisbehaved::UnknownApi(head.key).into());
         };

@@ -37,14 +37,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Closing<S> {
 
 /// Finishes both legs at the same time. What is not done within its time is cut: the peer does not take its bytes, or does not
 /// close.
-pub(super) async fn finish<S: AsyncRead + AsyncWrite + Unpin>(mut client: Closing<S>, upstream: Option<Closing<S>>) {
-    let client = timeout(limits::LINGER, poll_fn(move |cx| client.poll(cx)));
+pub(super) async fn finish<S: AsyncRead + AsyncWrite + Unpin>(
+    client: Option<Closing<S>>,
+    upstream: Option<Closing<S>>,
+) {
+    let client = async {
+        if let Some(mut client) = client {
+            let _ = timeout(limits::LINGER, poll_fn(|cx| client.poll(cx))).await;
+        }
+    };
     let upstream = async {
         if let Some(upstream) = upstream {
             upstream.as_long_as_it_takes_bytes().await;
         }
     };
-    let _ = tokio::join!(client, upstream); // closed, or broken, or late: there is nothing more to be done for it
+    tokio::join!(client, upstream); // closed, or broken, or late: there is nothing more to be done for it
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Closing<S> {
@@ -105,7 +112,8 @@ mod tests {
             drop(broker);
             got
         };
-        let ((), got) = tokio::join!(finish(Closing::with_peer(client), Some(Closing::with_peer(upstream))), slowly);
+        let ((), got) =
+            tokio::join!(finish(Some(Closing::with_peer(client)), Some(Closing::with_peer(upstream))), slowly);
         assert_eq!(got, records);
     }
 
@@ -114,7 +122,7 @@ mod tests {
         let within = async |client: &[u8], upstream: &[u8]| {
             let ((client, _silent), (upstream, _broker)) = (leg(client), leg(upstream));
             let began = tokio::time::Instant::now();
-            finish(Closing::with_peer(client), Some(Closing::with_peer(upstream))).await;
+            finish(Some(Closing::with_peer(client)), Some(Closing::with_peer(upstream))).await;
             began.elapsed()
         };
         assert_eq!(within(&[7; 100], &[]).await.as_secs(), limits::LINGER.as_secs());

@@ -29,6 +29,7 @@ use kroxy_core::{
     address::NodeId,
     admission::Limit,
     gateway::Route,
+    limits::FIRST_WORDS,
     relay::{Action, Cause, Event, Leg, Plan, Relay, Segment, Spec},
     sasl,
     time::Instant,
@@ -67,8 +68,7 @@ pub(crate) async fn relay<N: Net>(
     let met = tokio::select! {
         biased;
         met = Box::pin(meet(&around, client)) => met,
-        // Nothing is owed yet to a client that is still shaking hands.
-        () = reaches(&mut stage, Stage::Draining) => return Cause::Drained,
+        () = drained_before_it_speaks(&mut stage) => return Cause::Drained,
     };
     let client = match met {
         Ok(client) => client,
@@ -97,10 +97,24 @@ pub(crate) async fn relay<N: Net>(
         connection.around.cluster.suspect(connection.around.route);
     }
     let Connection { client, upstream, relay, .. } = connection;
-    let client = if client.is_finished() { Closing::alone(client) } else { Closing::with_peer(client) };
+    let client = if client.is_finished() {
+        Some(Closing::alone(client))
+    } else if !client.given && cause.is_worth_another_try() {
+        // Clients take an orderly end before the first answer for a refusal, and tell the application. This one is to try again.
+        let _ = N::break_off(client.stream.transport()); // else it reads as a refusal
+        None
+    } else {
+        Some(Closing::with_peer(client))
+    };
     let close_upstream = if relay.leaves_only_long_polls() { Closing::alone } else { Closing::with_peer };
     finish::finish(client, upstream.map(close_upstream)).await;
     cause
+}
+
+/// It drains, and the client has had the time to finish what it began. Nothing is owed to it yet.
+async fn drained_before_it_speaks(stage: &mut watch::Receiver<Stage>) {
+    reaches(stage, Stage::Draining).await;
+    tokio::time::sleep(FIRST_WORDS).await;
 }
 
 /// What happens before the first byte of Kafka: it is found out whose connection it is, and hands are shaken.

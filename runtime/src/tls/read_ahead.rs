@@ -39,6 +39,10 @@ impl<S> ReadAhead<S> {
         Self { inner, waiting: None }
     }
 
+    pub(super) const fn transport(&self) -> &S {
+        &self.inner
+    }
+
     /// One whose first byte has been read already, where it is given.
     pub(super) fn begun(inner: S, first: Option<u8>) -> Self {
         let waiting = first.map(|first| {

@@ -26,6 +26,14 @@ impl<S> Stream<S> {
         }
     }
 
+    /// What it all goes through.
+    pub(crate) fn transport(&self) -> &S {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0.transport(),
+        }
+    }
+
     /// The subject of the certificate that the other side has shown, which then was accepted.
     pub(crate) fn peer_subject(&self) -> Option<String> {
         match self {

@@ -274,7 +274,8 @@ fn a_client_that_does_not_close_is_not_waited_for_but_its_records_are() {
 
 #[test]
 fn a_client_that_upstream_holds_back_has_its_time_once_it_is_read_again() {
-    let mut p = Pair::new(spec());
+    let mut p = Pair::open(spec(), &opaque(1, b""));
+    p.upstream(&opaque_ok(1, b"")).expect_client(&opaque_ok(1, b""));
     p.happens(Event::Drain).expect_action(&Action::Finish);
     p.at(5_000).happens(Event::HeldBack).happens(Event::Tick).expect_nothing();
     p.at(9_999).happens(Event::Tick).expect_nothing();
@@ -366,22 +367,35 @@ fn a_drain_does_not_keep_dialing_an_upstream_that_nobody_answers_for() {
 }
 
 #[test]
-fn a_client_that_has_asked_nothing_gets_its_fin_at_once() {
+fn a_client_that_asks_nothing_gets_its_fin_after_a_while() {
+    let mut p = silent_and_drained();
+    p.at(2_010).client(&produce_to(1, &[0], 10)).expect_nothing();
+    p.at(7_000).happens(Event::Tick).expect_closed("drained");
+}
+
+#[test]
+fn a_client_that_is_about_to_ask_gets_an_answer_before_its_fin() {
     let mut p = Pair::new(spec());
-    p.happens(Event::Drain).expect_action(&Action::Finish);
-    p.at(10).client(&produce_to(1, &[0], 10)).expect_nothing();
-    p.at(5_000).happens(Event::Tick).expect_closed("drained");
+    p.happens(Event::Drain).at(1_000).client(&produce_to(1, &[0], 10));
+    p.expect_client(&not_leader(1, &[0])).expect_action(&Action::Finish);
+}
+
+/// A connection on which nothing has been asked, not even in the time that a drain gives.
+fn silent_and_drained() -> Pair {
+    let mut p = Pair::new(spec());
+    p.happens(Event::Drain).at(1_999).happens(Event::Tick).expect_nothing();
+    p.at(2_000).happens(Event::Tick).expect_action(&Action::Finish);
+    p
 }
 
 #[test]
 fn records_that_cross_the_fin_open_upstream_if_they_have_to() {
-    let (mut p, records) = (Pair::new(spec()), produce(9, 1, 0, 3_000));
-    p.happens(Event::Drain).expect_action(&Action::Finish);
-    p.at(4_000).client(&records).expect_action(&Action::Resolve).expect_nothing();
-    p.at(5_000).happens(Event::Tick).expect_nothing();
-    p.at(6_000).happens(Event::Resolved(vec![server(1)])).expect_action(&Action::Connect(server(1)));
-    p.at(7_000).happens(Event::Connected).expect_upstream(&records);
-    p.at(12_000).happens(Event::Tick).expect_closed("drained");
+    let (mut p, records) = (silent_and_drained(), produce(9, 1, 0, 3_000));
+    p.at(6_000).client(&records).expect_action(&Action::Resolve).expect_nothing();
+    p.at(7_000).happens(Event::Tick).expect_nothing();
+    p.at(8_000).happens(Event::Resolved(vec![server(1)])).expect_action(&Action::Connect(server(1)));
+    p.at(9_000).happens(Event::Connected).expect_upstream(&records);
+    p.at(14_000).happens(Event::Tick).expect_closed("drained");
 }
 
 #[test]

@@ -146,6 +146,10 @@ impl Net for Forgetful {
     fn address_of(connection: &Breaking) -> io::Result<SocketAddr> {
         OsNet::address_of(&connection.stream)
     }
+
+    fn break_off(connection: &Breaking) -> io::Result<()> {
+        OsNet::break_off(&connection.stream)
+    }
 }
 
 /// Clients do not listen.
