@@ -50,6 +50,8 @@ impl Open {
             gateway: Arc::new(gateway),
             request_frame_max: 100 << 20,
             first_request_timeout: Duration::from_secs(60),
+            unfinished_request_timeout: Duration::from_secs(60),
+            unread_response_timeout: Duration::from_secs(300),
             resolve_timeout: Duration::from_secs(15),
             connect_timeout: Duration::from_secs(5),
             idle_timeout: None,

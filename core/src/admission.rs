@@ -33,6 +33,14 @@ pub enum Limit {
     HandshakeTimeout,
     /// `first_request_timeout`.
     FirstRequestTimeout,
+    /// `sasl.authentication_timeout`.
+    AuthenticationTimeout,
+    /// `unfinished_request_timeout`.
+    UnfinishedRequestTimeout,
+    /// `unread_response_timeout`.
+    UnreadResponseTimeout,
+    /// `max_unfinished_requests`.
+    UnfinishedRequests,
     /// `idle_timeout`.
     IdleTimeout,
 }
@@ -51,6 +59,10 @@ impl Limit {
             Self::Buffered => "buffered",
             Self::HandshakeTimeout => "handshake_timeout",
             Self::FirstRequestTimeout => "first_request_timeout",
+            Self::AuthenticationTimeout => "authentication_timeout",
+            Self::UnfinishedRequestTimeout => "unfinished_request_timeout",
+            Self::UnreadResponseTimeout => "unread_response_timeout",
+            Self::UnfinishedRequests => "unfinished_requests",
             Self::IdleTimeout => "idle_timeout",
         }
     }
@@ -75,6 +87,10 @@ impl fmt::Display for Limit {
             Self::Buffered => "responses that are read whole take as much memory as they may (max_buffered)",
             Self::HandshakeTimeout => "a handshake took longer than it may (handshake_timeout)",
             Self::FirstRequestTimeout => "the first request did not come in time (first_request_timeout)",
+            Self::AuthenticationTimeout => "nobody authenticated itself in time (authentication_timeout)",
+            Self::UnfinishedRequestTimeout => "a request did not go on in time (unfinished_request_timeout)",
+            Self::UnreadResponseTimeout => "responses were not taken in time (unread_response_timeout)",
+            Self::UnfinishedRequests => "requests that have begun take as much memory as they may (max_unfinished_requests)",
             Self::IdleTimeout => "nothing was said for too long (idle_timeout)",
         })
     }

@@ -57,6 +57,7 @@ pub struct Config {
     on_virtual_cluster_failure: OnVirtualClusterFailure,
     watch: bool,
     log: Log,
+    max_unfinished_requests: u64,
     virtual_clusters: NonEmpty<VirtualCluster>,
 }
 
@@ -175,6 +176,10 @@ pub struct VirtualCluster {
     pub idle_timeout: Option<Duration>,
     /// How long a client may take from connecting to its first whole request; above zero.
     pub first_request_timeout: Duration,
+    /// How long a later request that has begun may take where it is read whole, and stand still where it streams; above zero.
+    pub unfinished_request_timeout: Duration,
+    /// How long a client may take nothing of what waits for it; above zero.
+    pub unread_response_timeout: Duration,
     /// What its clients may use.
     pub limits: Limits,
 }
@@ -186,6 +191,14 @@ impl VirtualCluster {
     /// How long a client may take to its first request unless configured: generous, since a client that is being debugged
     /// or starved is no attacker, and yet no connection stays for ever without having asked for anything.
     pub const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// How long a request may stand still unless configured: twice as long as clients wait for an answer to it by default
+    /// (`request.timeout.ms`), after which they have given it up themselves.
+    pub const UNFINISHED_REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// How long a client may take nothing unless configured: as long as an application may take over what it has read by default
+    /// (`max.poll.interval.ms`), while some clients do not read on.
+    pub const UNREAD_RESPONSE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 }
 
 /// A Kafka cluster.
@@ -346,7 +359,14 @@ impl Config {
         let conflicts = same_names(&virtual_clusters).chain(same_addresses(&admin, &virtual_clusters)).collect();
         match NonEmpty::new(conflicts) {
             Some(conflicts) => Err(conflicts),
-            None => Ok(Self { admin, on_virtual_cluster_failure, watch: false, log: Log::default(), virtual_clusters }),
+            None => Ok(Self {
+                admin,
+                on_virtual_cluster_failure,
+                watch: false,
+                log: Log::default(),
+                max_unfinished_requests: limits::UNFINISHED_REQUESTS_MAX,
+                virtual_clusters,
+            }),
         }
     }
 
@@ -360,6 +380,17 @@ impl Config {
     #[must_use]
     pub fn logging(self, log: Log) -> Self {
         Self { log, ..self }
+    }
+
+    /// The same with other room for requests of which only a part is there, in bytes.
+    #[must_use]
+    pub fn with_max_unfinished_requests(self, max_unfinished_requests: u64) -> Self {
+        Self { max_unfinished_requests, ..self }
+    }
+
+    /// Bytes that requests which are read whole may take together, in the whole process, while their ends are missing.
+    pub const fn max_unfinished_requests(&self) -> u64 {
+        self.max_unfinished_requests
     }
 
     /// What the proxy says while it runs.

@@ -100,6 +100,10 @@ pub const ADDRESSES_KEPT: usize = 65_536;
 /// and the usual ones of some hundred KiB for thousands of clients that start together.
 pub const BUFFERED_MAX: u64 = 1 << 30;
 
+/// Bytes that requests which are read whole may take together while their ends are missing, in the whole process, unless
+/// configured: a thousand of the largest. Those of clients that behave are there with one read, or a moment later.
+pub const UNFINISHED_REQUESTS_MAX: u64 = 64 << 20;
+
 /// The largest rate: a millionth of a second is the clock's step.
 pub const RATE_MAX: u32 = 1_000_000;
 

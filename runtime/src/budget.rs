@@ -69,7 +69,8 @@ impl Budget {
         }
     }
 
-    fn grant(self: &Arc<Self>, bytes: u64) -> Option<Grant> {
+    /// Some of it for somebody who does not wait, if there is enough; those who wait have no part in it.
+    pub(crate) fn grant(self: &Arc<Self>, bytes: u64) -> Option<Grant> {
         let mut held = lock(&self.held);
         if !held.fits(bytes) {
             return None;

@@ -73,6 +73,8 @@ pub(crate) struct ClusterShared {
     admission: Mutex<Admission>,
     /// For responses that are read whole.
     pub(crate) buffers: Arc<Budget>,
+    /// For requests that are read whole, while their ends are missing. All virtual clusters share it.
+    pub(crate) unfinished: Arc<Budget>,
     unmapped: Mutex<BTreeSet<NodeId>>,
     untold: Mutex<BTreeSet<NodeId>>,
     /// Told whenever a node's address is news.
@@ -90,6 +92,7 @@ impl ClusterShared {
         config: &VirtualCluster,
         metrics: Arc<ClusterMetrics>,
         accepting: Arc<Accepting>,
+        unfinished: Arc<Budget>,
         upstream_tls: Option<Arc<Connector>>,
         sasl: ClusterSasl,
     ) -> Self {
@@ -108,6 +111,7 @@ impl ClusterShared {
             request_rate: AtomicU32::new(config.limits.max_request_rate.unwrap_or_default()),
             admission: Mutex::default(),
             buffers: Arc::new(Budget::new(config.limits.max_buffered)),
+            unfinished,
             unmapped: Mutex::default(),
             untold: Mutex::default(),
             news: watch::Sender::new(()),

@@ -22,6 +22,10 @@ pub(crate) const KEPT_BUFFER: usize = 256;
 /// as they do for their outboxes.
 pub(crate) const UNASKED_BUFFER: usize = 64 << 10;
 
+/// Bytes of a request that is read whole for which nobody is asked: what clients that behave send in one piece, and little beside
+/// what an idle connection takes anyway.
+pub(crate) const UNASKED_REQUEST: usize = 4 << 10;
+
 /// How many times a response that is read whole is held: as it came, and as it goes on.
 pub(crate) const BUFFERED_TIMES: u64 = 2;
 

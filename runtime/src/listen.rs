@@ -152,6 +152,8 @@ pub(crate) fn wanted(config: &VirtualCluster, tls: &ClusterTls) -> Vec<Wanted> {
             gateway: Arc::new(gateway.clone()),
             request_frame_max: config.limits.max_request_frame,
             first_request_timeout: config.first_request_timeout,
+            unfinished_request_timeout: config.unfinished_request_timeout,
+            unread_response_timeout: config.unread_response_timeout,
             resolve_timeout: config.upstream.connect_timeout * RESOLVE_ATTEMPTS,
             connect_timeout: config.upstream.connect_timeout,
             idle_timeout: config.idle_timeout,
@@ -174,6 +176,7 @@ fn authentication(sasl: &ClientSasl) -> Authentication {
         mechanisms: sasl.mechanisms.to_vec(),
         session_max: sasl.session_max,
         failure_delay: sasl.failure_delay,
+        timeout: sasl.authentication_timeout,
     }
 }
 

@@ -22,11 +22,17 @@ pub struct ClientSasl {
     pub session_max: Option<Duration>,
     /// How long a refusal is held back.
     pub failure_delay: Duration,
+    /// How long a client may take from connecting until it is let in; above zero.
+    pub authentication_timeout: Duration,
 }
 
 impl ClientSasl {
     /// How long a refusal is held back unless configured; Kafka's own `connection.failed.authentication.delay.ms`.
     pub const FAILURE_DELAY: Duration = Duration::from_millis(100);
+
+    /// How long a client may take until it is let in unless configured: some round trips, an issuer that has to be asked for its
+    /// keys, and a client that is started with thousands of others.
+    pub const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(30);
 }
 
 /// Whose tokens hold.

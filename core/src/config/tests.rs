@@ -23,6 +23,8 @@ fn cluster(name: &str, gateways: Vec<Gateway>) -> VirtualCluster {
         drain_timeout: VirtualCluster::DRAIN_TIMEOUT,
         idle_timeout: None,
         first_request_timeout: VirtualCluster::FIRST_REQUEST_TIMEOUT,
+        unfinished_request_timeout: VirtualCluster::UNFINISHED_REQUEST_TIMEOUT,
+        unread_response_timeout: VirtualCluster::UNREAD_RESPONSE_TIMEOUT,
         limits: Limits::default(),
     }
 }

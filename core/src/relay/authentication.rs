@@ -53,6 +53,8 @@ pub struct Authentication {
     pub session_max: Option<Duration>,
     /// How long a refusal is held back.
     pub failure_delay: Duration,
+    /// How long a client may take from connecting until it is let in.
+    pub timeout: Duration,
 }
 
 /// Who has been let in.
@@ -363,6 +365,25 @@ impl Relay {
         let delay =
             self.spec.authentication.as_ref().map_or(Duration::ZERO, |authentication| authentication.failure_delay);
         self.requests = Requests::Refusing(Box::new(Held { until: now + delay, answer, cause }));
+    }
+
+    /// When the client has to be let in at the latest, and after how long that is.
+    fn gate_closes(&self) -> Option<(Instant, Duration)> {
+        let timeout = self.spec.authentication.as_ref().filter(|_| self.gate.is_shut())?.timeout;
+        Some((self.born + timeout, timeout))
+    }
+
+    /// When [`Self::authentication_is_late`] has something to say.
+    pub(super) fn gate_deadline(&self) -> Option<Instant> {
+        self.gate_closes().map(|(at, _)| at)
+    }
+
+    /// Time has passed: nobody has been let in.
+    pub(super) fn authentication_is_late(&self, now: Instant) -> Result<(), Cause> {
+        match self.gate_closes() {
+            Some((at, timeout)) if at <= now => Err(Cause::AuthenticationTimedOut(timeout)),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Gives the refusal that was held back long enough.

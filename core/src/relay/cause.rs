@@ -54,6 +54,15 @@ pub enum Cause {
     /// The client said nothing for too long after it connected.
     #[error("the client asked nothing within {0:?}")]
     FirstRequestTimedOut(Duration),
+    /// The client was not let in in time.
+    #[error("the client has not authenticated itself within {0:?}")]
+    AuthenticationTimedOut(Duration),
+    /// The client began a request and did not go on.
+    #[error("a request that has begun did not go on within {0:?}")]
+    RequestUnfinished(Duration),
+    /// The client does not take what it has asked for.
+    #[error("the client took nothing of its responses within {0:?}")]
+    ResponseUnread(Duration),
     /// One more than there may be.
     #[error("{0}")]
     LimitReached(Limit),
@@ -82,6 +91,9 @@ impl Cause {
             Self::UpstreamMisbehaved(_) => "upstream_misbehaved",
             Self::Drained => "drained",
             Self::FirstRequestTimedOut(_) => "first_request_timeout",
+            Self::AuthenticationTimedOut(_) => "authentication_timeout",
+            Self::RequestUnfinished(_) => "unfinished_request_timeout",
+            Self::ResponseUnread(_) => "unread_response_timeout",
             Self::IdleTimedOut(_) => "idle_timeout",
             Self::LimitReached(limit) => limit.label(),
         }
@@ -92,6 +104,9 @@ impl Cause {
         match self {
             Self::LimitReached(limit) => Some(*limit),
             Self::FirstRequestTimedOut(_) => Some(Limit::FirstRequestTimeout),
+            Self::AuthenticationTimedOut(_) => Some(Limit::AuthenticationTimeout),
+            Self::RequestUnfinished(_) => Some(Limit::UnfinishedRequestTimeout),
+            Self::ResponseUnread(_) => Some(Limit::UnreadResponseTimeout),
             Self::IdleTimedOut(_) => Some(Limit::IdleTimeout),
             Self::ClientMisbehaved(ClientMisbehaved::FrameTooLong { .. }) => Some(Limit::RequestFrame),
             Self::NotIntroduced(_)
@@ -132,11 +147,15 @@ impl Cause {
             | Self::UpstreamClosed
             | Self::UpstreamMisbehaved(_)
             | Self::FirstRequestTimedOut(_)
+            | Self::AuthenticationTimedOut(_)
+            | Self::RequestUnfinished(_)
+            | Self::ResponseUnread(_)
             | Self::IdleTimedOut(_) => false,
         }
     }
 
-    /// Whether an operator would want to know: somebody broke the protocol, or upstream cannot be reached.
+    /// Whether an operator would want to know: somebody broke the protocol, came up against a limit, or upstream cannot be reached.
+    /// Being idle is no such thing.
     pub const fn is_suspicious(&self) -> bool {
         match self {
             Self::NotIntroduced(_)
@@ -146,6 +165,10 @@ impl Cause {
             | Self::LoginFailed(_)
             | Self::UpstreamUnreachable(_)
             | Self::UpstreamMisbehaved(_)
+            | Self::FirstRequestTimedOut(_)
+            | Self::AuthenticationTimedOut(_)
+            | Self::RequestUnfinished(_)
+            | Self::ResponseUnread(_)
             | Self::LimitReached(_) => true,
             Self::ClientClosed
             | Self::ClientLeft
@@ -155,7 +178,6 @@ impl Cause {
             | Self::UpstreamClosed
             | Self::UpstreamBroke(_)
             | Self::Drained
-            | Self::FirstRequestTimedOut(_)
             | Self::IdleTimedOut(_) => false,
         }
     }

@@ -24,6 +24,7 @@ mod draining;
 mod ledger;
 mod link;
 mod login;
+mod patience;
 mod plan;
 mod requests;
 mod responses;
@@ -37,7 +38,9 @@ pub use self::{
     plan::{Action, AnsweredBy, Exchange, Plan, Segment},
 };
 
-use self::{authentication::Gate, ledger::Ledger, link::Link, requests::Requests, responses::Responses};
+use self::{
+    authentication::Gate, ledger::Ledger, link::Link, patience::Patience, requests::Requests, responses::Responses,
+};
 use crate::{
     address::HostPort,
     gateway::Gateway,
@@ -77,6 +80,10 @@ pub struct Spec {
     pub request_frame_max: u32,
     /// How long a client may take to its first request.
     pub first_request_timeout: Duration,
+    /// How long a request that has begun may take where it is read whole, and stand still where it streams.
+    pub unfinished_request_timeout: Duration,
+    /// How long a client may take nothing of what waits for it.
+    pub unread_response_timeout: Duration,
     /// How long it may take to find out where upstream is.
     pub resolve_timeout: Duration,
     /// How long one attempt to connect may take.
@@ -167,6 +174,7 @@ pub struct Relay {
     requests: Requests,
     responses: Responses,
     ledger: Ledger,
+    patience: Patience,
     client: Option<Box<Client>>,
     /// Whose certificate the client has shown.
     certified: Option<Box<str>>,
@@ -188,6 +196,7 @@ impl Relay {
             requests: Requests::Head,
             responses: Responses::Head,
             ledger: Ledger::default(),
+            patience: Patience::default(),
             client: None,
             certified: None,
             sasl: None,
@@ -217,6 +226,9 @@ impl Relay {
             Leg::Client => self.feed_requests(input, now, plan),
             Leg::Upstream => self.feed_responses(input, now, plan),
         };
+        if leg == Leg::Client {
+            self.patience.fed(self.requests.is_inside_frame(), plan.want > 0, plan.consumed > 0, now);
+        }
         fed.map_err(|cause| self.close(cause))
     }
 
@@ -263,7 +275,9 @@ impl Relay {
         let gate = earliest(self.requests.deadline(), self.gate_deadline());
         match &self.state {
             State::Silent { until, .. } => earliest(Some(*until), gate),
-            State::Open => earliest(earliest(self.link.deadline(), idle), gate),
+            State::Open => {
+                earliest(earliest(self.link.deadline(), idle), earliest(gate, self.patience_ends()))
+            }
             // The cluster's drain has a deadline for all of them.
             State::Draining => earliest(self.link.deadline(), gate),
             State::Flushing => self.link.deadline(),
@@ -295,10 +309,6 @@ impl Relay {
         cause
     }
 
-    /// When a client has to be let in at the latest.
-    fn gate_deadline(&self) -> Option<Instant> {
-        self.gate.is_shut().then(|| self.born + self.spec.first_request_timeout)
-    }
 
     fn idle_deadline(&self) -> Option<Instant> {
         let is_idle = self.in_flight() == 0 && !self.link.is_connecting();
@@ -327,11 +337,13 @@ impl Relay {
         self.refusal_is_due(now, plan)?;
         self.link_is_late(now, plan)?;
         match &self.state {
-            State::Silent { .. } | State::Open | State::Draining
-                if self.gate_deadline().is_some_and(|at| at <= now) =>
-            {
-                Err(Cause::FirstRequestTimedOut(self.spec.first_request_timeout))
-            }
+            State::Silent { .. } | State::Open | State::Draining => self.authentication_is_late(now)?,
+            State::Finishing { .. } | State::Flushing | State::Leaving { .. } | State::Closed { .. } => {}
+        }
+        if matches!(self.state, State::Open) {
+            self.client_is_late(now)?;
+        }
+        match &self.state {
             State::Silent { until, drains: true } if *until <= now => {
                 self.state = State::Draining;
                 self.finish_if_quiet(now, plan);

@@ -69,6 +69,8 @@ pub(super) fn settings(old: &Config, new: &Config) -> Plan {
     let show_level = |level: &Option<LogLevel>| level.map_or("unset".to_owned(), |level| format!("{level:?}"));
     live.compare("log.level", Change::Live, &level, &new.log().level, show_level);
     live.compare("watch", Change::Live, &old.watch(), &new.watch(), ToString::to_string);
+    let (held, now) = (old.max_unfinished_requests(), new.max_unfinished_requests());
+    live.compare("max_unfinished_requests", Change::Live, &held, &now, |n| format!("{n} bytes"));
     Plan { settings: live.fields, refused: refused.fields, ..Plan::default() }
 }
 
@@ -105,6 +107,8 @@ fn compare_values(found: &mut Differences, old: &VirtualCluster, new: &VirtualCl
         drain_timeout,
         idle_timeout,
         first_request_timeout,
+        unfinished_request_timeout,
+        unread_response_timeout,
         limits,
     } = old;
     let upstream = &new.upstream;
@@ -125,6 +129,10 @@ fn compare_values(found: &mut Differences, old: &VirtualCluster, new: &VirtualCl
     found.compare("idle_timeout", Change::Live, idle_timeout, &new.idle_timeout, show);
     let field = "first_request_timeout";
     found.compare(field, Change::Live, first_request_timeout, &new.first_request_timeout, debug);
+    let (old, field) = (unfinished_request_timeout, "unfinished_request_timeout");
+    found.compare(field, Change::Live, old, &new.unfinished_request_timeout, debug);
+    let (old, field) = (unread_response_timeout, "unread_response_timeout");
+    found.compare(field, Change::Live, old, &new.unread_response_timeout, debug);
     compare_limits(found, limits, &new.limits);
     compare_gateways(found, gateways, &new.gateways);
 }

@@ -36,6 +36,8 @@ pub(crate) fn cluster(name: &str, port: u16) -> VirtualCluster {
         drain_timeout: VirtualCluster::DRAIN_TIMEOUT,
         idle_timeout: None,
         first_request_timeout: VirtualCluster::FIRST_REQUEST_TIMEOUT,
+        unfinished_request_timeout: VirtualCluster::UNFINISHED_REQUEST_TIMEOUT,
+        unread_response_timeout: VirtualCluster::UNREAD_RESPONSE_TIMEOUT,
         limits: Limits::default(),
     }
 }
@@ -100,6 +102,8 @@ fn timeouts_and_limits_are_changed_live() {
     assert_eq!(change(|c| c.drain_timeout = second), live("drain_timeout"));
     assert_eq!(change(|c| c.idle_timeout = Some(second)), live("idle_timeout"));
     assert_eq!(change(|c| c.first_request_timeout = second), live("first_request_timeout"));
+    assert_eq!(change(|c| c.unfinished_request_timeout = second), live("unfinished_request_timeout"));
+    assert_eq!(change(|c| c.unread_response_timeout = second), live("unread_response_timeout"));
     assert_eq!(change(|c| c.upstream.connect_timeout = second), live("upstream.connect_timeout"));
     assert_eq!(change(|c| c.limits.max_connections = 1), live("limits.max_connections"));
     assert_eq!(change(|c| c.limits.max_request_frame = 1), live("limits.max_request_frame"));

@@ -540,11 +540,14 @@ fn spec(admits: bool, logs_in: bool) -> Spec {
         mechanisms: Mechanism::ALL.to_vec(),
         session_max: Some(Duration::from_secs(5)),
         failure_delay: Duration::from_millis(100),
+        timeout: Duration::from_secs(30),
     };
     Spec {
         gateway: Arc::new(gateway()),
         request_frame_max: REQUEST_MAX,
         first_request_timeout: Duration::from_secs(60),
+        unfinished_request_timeout: Duration::from_secs(60),
+        unread_response_timeout: Duration::from_secs(300),
         resolve_timeout: Duration::from_secs(15),
         connect_timeout: Duration::from_secs(5),
         idle_timeout: Some(Duration::from_secs(600)),

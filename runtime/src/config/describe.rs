@@ -25,6 +25,8 @@ pub fn describe(config: &Config) -> String {
     let mut out = String::new();
     line(&mut out, "admin API", &format!("http://{}", config.admin().bind));
     line(&mut out, "on failure", &on_failure(config.on_virtual_cluster_failure()));
+    let unfinished = Size::from(config.max_unfinished_requests());
+    line(&mut out, "memory", &format!("{unfinished} of requests whose ends are missing"));
     for cluster in config.virtual_clusters() {
         out.push('\n');
         describe_cluster(&mut out, cluster);
@@ -85,8 +87,17 @@ fn describe_cluster(out: &mut String, cluster: &VirtualCluster) {
         line(out, "  clients", &client_sasl(sasl));
     }
     let idle = cluster.idle_timeout.map_or_else(|| "none".to_owned(), |idle| Span::from(idle).to_string());
-    let (first, drain) = (Span::from(cluster.first_request_timeout), Span::from(cluster.drain_timeout));
-    line(out, "  timeouts", &format!("first request {first}, idle {idle}, drain {drain}"));
+    let [first, unfinished, unread, drain] = [
+        cluster.first_request_timeout,
+        cluster.unfinished_request_timeout,
+        cluster.unread_response_timeout,
+        cluster.drain_timeout,
+    ]
+    .map(Span::from);
+    let all = format!(
+        "first request {first}, unfinished request {unfinished}, unread response {unread}, idle {idle}, drain {drain}"
+    );
+    line(out, "  timeouts", &all);
     let limits = cluster.limits;
     let (frame, buffered) = (Size::from(limits.max_request_frame), Size::from(limits.max_buffered));
     let all = format!("requests of {frame}, {} connections, {buffered} of responses", limits.max_connections);

@@ -7,6 +7,7 @@ use super::{
         RawAdmin, RawCluster, RawConfig, RawGateway, RawLog, RawLogLevel, RawMaxRetries, RawOnFailure,
         RawPortPerBroker, RawProxyProtocol, RawProxyVersion, RawServe, RawSni,
     },
+    units::Size,
 };
 use kroxy_core::{
     cluster::RetryPolicy,
@@ -23,7 +24,7 @@ use std::{path::Path, str::FromStr};
 /// Bytes: the smallest limit for requests. Below it not even the first request of a client may pass.
 const REQUEST_FRAME_MIN: u32 = 1 << 10;
 
-/// Bytes: the smallest room for responses that are read whole, which is that of a few small ones.
+/// Bytes: the smallest room for what is read whole, which is that of a few small responses and of some requests.
 const BUFFERED_MIN: u64 = 1 << 20;
 
 /// All that is wrong with `raw`, which was read from `text`, or its good values. Files that it names are in `folder`.
@@ -32,6 +33,7 @@ pub(super) fn parse(text: &str, folder: &Path, raw: RawConfig) -> Result<Config,
     let top = FieldPath::default();
     let admin = parser.admin(raw.admin, &top.field("admin"));
     let on_failure = parser.on_failure(&raw.on_virtual_cluster_failure, &top.field("on_virtual_cluster_failure"));
+    let unfinished = parser.unfinished_requests(&raw.max_unfinished_requests, &top.field("max_unfinished_requests"));
     let at = top.field("virtual_clusters");
     let raw_clusters = raw.virtual_clusters.into_iter().enumerate();
     let clusters: Vec<_> = raw_clusters.filter_map(|(n, raw)| parser.cluster(raw, &at.place(n))).collect();
@@ -42,7 +44,7 @@ pub(super) fn parse(text: &str, folder: &Path, raw: RawConfig) -> Result<Config,
         return Err(vec![Problem::at(text, &at, "there is no virtual cluster to serve")]);
     };
     Config::new(admin, on_failure, clusters.clone())
-        .map(|config| config.watching(raw.watch).logging(log(&raw.log)))
+        .map(|config| config.watching(raw.watch).logging(log(&raw.log)).with_max_unfinished_requests(unfinished))
         .map_err(|conflicts| conflicts.iter().map(|conflict| parser.conflict(conflict, &clusters)).collect())
 }
 
@@ -125,8 +127,17 @@ impl Parser<'_> {
             drain_timeout: raw.drain_timeout.get(),
             idle_timeout: raw.idle_timeout.map(super::units::Span::get),
             first_request_timeout: raw.first_request_timeout.get(),
+            unfinished_request_timeout: raw.unfinished_request_timeout.get(),
+            unread_response_timeout: raw.unread_response_timeout.get(),
             limits: limits?,
         })
+    }
+
+    fn unfinished_requests(&mut self, raw: &Size, path: &FieldPath) -> u64 {
+        if raw.bytes() < BUFFERED_MIN {
+            self.wrong(path, format!("{raw} is no room for requests"));
+        }
+        raw.bytes()
     }
 
     fn limits(&mut self, raw: &super::raw::RawLimits, path: &FieldPath) -> Option<Limits> {

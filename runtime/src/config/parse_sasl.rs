@@ -53,6 +53,7 @@ impl Parser<'_> {
             oauth: oauth?,
             session_max: raw.session_max.map(super::units::Span::get),
             failure_delay: raw.failure_delay.get(),
+            authentication_timeout: raw.authentication_timeout.get(),
         }))
     }
 

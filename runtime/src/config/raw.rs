@@ -8,6 +8,7 @@ use super::{
 use kroxy_core::{
     address::HostPort,
     config::{Admin, Limits, OnVirtualClusterFailure, Upstream, VirtualCluster},
+    limits,
 };
 use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
@@ -29,8 +30,17 @@ pub(super) struct RawConfig {
     /// What is said while the proxy runs.
     #[serde(default)]
     pub(super) log: RawLog,
+    /// What requests that are read whole may take together in the whole process while their ends are missing: ApiVersions,
+    /// SaslHandshake, SaslAuthenticate and DescribeCluster, from 4 KiB on (all others stream). One for which there is no room closes its
+    /// connection.
+    #[serde(default = "max_unfinished_requests")]
+    pub(super) max_unfinished_requests: Size,
     /// The Kafka clusters that clients see. At least one.
     pub(super) virtual_clusters: Vec<RawCluster>,
+}
+
+fn max_unfinished_requests() -> Size {
+    limits::UNFINISHED_REQUESTS_MAX.into()
 }
 
 /// The admin API.
@@ -169,6 +179,12 @@ pub(super) struct RawCluster {
     /// How long a client may take from connecting to its first whole request.
     #[serde(default = "first_request_timeout")]
     pub(super) first_request_timeout: Span,
+    /// How long a later request that has begun may stand still, and one that is read whole may take, before its connection is closed.
+    #[serde(default = "unfinished_request_timeout")]
+    pub(super) unfinished_request_timeout: Span,
+    /// How long a client may take nothing of the responses that wait for it before its connection is closed.
+    #[serde(default = "unread_response_timeout")]
+    pub(super) unread_response_timeout: Span,
     /// What its clients may use.
     #[serde(default)]
     pub(super) limits: RawLimits,
@@ -180,6 +196,14 @@ fn drain_timeout() -> Span {
 
 fn first_request_timeout() -> Span {
     VirtualCluster::FIRST_REQUEST_TIMEOUT.into()
+}
+
+fn unfinished_request_timeout() -> Span {
+    VirtualCluster::UNFINISHED_REQUEST_TIMEOUT.into()
+}
+
+fn unread_response_timeout() -> Span {
+    VirtualCluster::UNREAD_RESPONSE_TIMEOUT.into()
 }
 
 /// The Kafka cluster behind a virtual cluster.

@@ -26,10 +26,17 @@ pub(super) struct RawSasl {
     /// How long a refusal is held back, in which nothing more is read from that client.
     #[serde(default = "failure_delay")]
     pub(super) failure_delay: Span,
+    /// How long a client may take from connecting until it is let in.
+    #[serde(default = "authentication_timeout")]
+    pub(super) authentication_timeout: Span,
 }
 
 fn failure_delay() -> Span {
     ClientSasl::FAILURE_DELAY.into()
+}
+
+fn authentication_timeout() -> Span {
+    ClientSasl::AUTHENTICATION_TIMEOUT.into()
 }
 
 /// Whose tokens hold: signed JSON web tokens with `exp`, `iss` and `aud`. Clocks may differ by 30 s.

@@ -60,6 +60,7 @@ fn what_is_not_set_has_its_default_and_what_is_set_is_taken() {
     let tuned = example("tuned.ron");
     assert_eq!(tuned.admin().bind, "127.0.0.1:9199".parse().expect("an address"));
     assert_eq!(tuned.log().level, Some(LogLevel::Debug));
+    assert_eq!(tuned.max_unfinished_requests(), 16 << 20);
     let on_failure = tuned.on_virtual_cluster_failure();
     assert_eq!(on_failure.serve, Serve::Remaining);
     assert_eq!(on_failure.retry.max_retries, None);
@@ -79,6 +80,8 @@ fn what_is_not_set_has_its_default_and_what_is_set_is_taken() {
     assert_eq!(cluster.upstream.connect_timeout, Duration::from_secs(2));
     assert_eq!(cluster.upstream.bootstrap_servers[2].to_string(), "[fd00::3]:9092");
     assert_eq!(cluster.first_request_timeout, Duration::from_secs(10));
+    assert_eq!(cluster.unfinished_request_timeout, Duration::from_secs(20));
+    assert_eq!(cluster.unread_response_timeout, Duration::from_secs(60));
     assert_eq!(cluster.drain_timeout, Duration::from_secs(30));
     assert_eq!(cluster.idle_timeout, Some(Duration::from_secs(900)));
 }

@@ -25,13 +25,19 @@ pub(super) struct Closing<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Closing<S> {
     /// What waits is written, and then reading goes on until the peer has closed as well.
-    pub(super) const fn with_peer(io: LegIo<S>) -> Self {
-        Self { io, awaits_peer: true }
+    pub(super) fn with_peer(io: LegIo<S>) -> Self {
+        Self::new(io, true)
     }
 
     /// What waits is written. Whatever the peer may still say is for nobody.
-    pub(super) const fn alone(io: LegIo<S>) -> Self {
-        Self { io, awaits_peer: false }
+    pub(super) fn alone(io: LegIo<S>) -> Self {
+        Self::new(io, false)
+    }
+
+    /// What was read and not decided about is for nobody any more: a peer that does not close keeps no memory with it.
+    fn new(mut io: LegIo<S>, awaits_peer: bool) -> Self {
+        io.inbox = Vec::new();
+        Self { io, awaits_peer }
     }
 }
 

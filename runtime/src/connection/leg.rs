@@ -5,6 +5,7 @@ use crate::limits;
 use kroxy_core::relay::Segment;
 use std::{
     io::{self, IoSlice},
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -34,6 +35,8 @@ pub(super) struct LegIo<S> {
     congested: bool,
     /// Bytes may wait in the stream itself (TLS).
     unflushed: bool,
+    /// The peer has taken some since [`Self::delivery`] was asked for last.
+    took: bool,
     fin: Fin,
     /// The peer has been given something.
     pub(super) given: bool,
@@ -64,6 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LegIo<S> {
             written: 0,
             congested: false,
             unflushed: false,
+            took: false,
             fin: Fin::Later,
             given: false,
         }
@@ -104,6 +108,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LegIo<S> {
     pub(super) const fn unblock(&mut self) {
         self.recheck |= self.blocked;
         self.blocked = false;
+    }
+
+    /// Whether bytes wait to be written, and whether the peer has taken any since this was asked last.
+    pub(super) const fn delivery(&mut self) -> (bool, bool) {
+        (self.waiting() > 0 || self.unflushed, mem::replace(&mut self.took, false))
     }
 
     /// Bytes that wait to be written.
@@ -156,6 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LegIo<S> {
                     Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                     Poll::Ready(Ok(n)) => {
                         skip += n;
+                        self.took = true;
                         while let Some(first) = rest.first()
                             && skip >= part(first, input).len()
                         {
@@ -184,6 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LegIo<S> {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.written += wrote;
+            self.took = true;
             if self.waiting() <= limits::OUTBOX_LOW {
                 self.congested = false;
             }

@@ -16,6 +16,7 @@ use self::{
     scratch::Scratch,
 };
 use crate::{
+    budget::Grant,
     clock::Clock,
     cluster::{Candidates, ClusterShared, Seen},
     entrance::{self, Entered, Origin},
@@ -91,6 +92,8 @@ pub(crate) async fn relay<N: Net>(
         turned: Instant::ZERO,
         throttle: Throttle::default(),
         room: Room::default(),
+        unfinished: None,
+        armed: None,
     };
     let cause = connection.run(stage).await;
     if let Cause::UpstreamUnreachable(_) = cause {
@@ -180,26 +183,27 @@ struct Connection<N: Net> {
     turned: Instant,
     throttle: Throttle,
     room: Room,
+    /// For a request that is read whole, while its end is missing.
+    unfinished: Option<Grant>,
+    /// When the timer rings.
+    armed: Option<Instant>,
 }
 
 impl<N: Net> Connection<N> {
     async fn run(&mut self, mut stage: watch::Receiver<Stage>) -> Cause {
         let timer = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(timer);
-        let mut armed = None;
         loop {
-            // A deadline that only moves away is left to ring early: the relay shrugs, and it is armed anew.
-            if let Some(deadline) = self.relay.deadline()
-                && armed.is_none_or(|at| deadline < at)
-            {
+            if let Some(deadline) = self.new_deadline() {
                 timer.as_mut().reset(self.around.clock.tokio(deadline));
-                armed = Some(deadline);
+                self.armed = Some(deadline);
             }
+            let is_armed = self.armed.is_some();
             let step = tokio::select! {
                 biased;
                 step = poll_fn(|cx| self.poll(cx)) => step,
-                () = timer.as_mut(), if armed.is_some() => {
-                    armed = None;
+                () = timer.as_mut(), if is_armed => {
+                    self.armed = None;
                     self.tick()
                 }
                 () = reaches(&mut stage, Stage::Draining), if !self.told_to_drain => {
@@ -211,6 +215,12 @@ impl<N: Net> Connection<N> {
                 return cause;
             }
         }
+    }
+
+    /// A deadline before which the timer does not ring. One that only moves away is left to ring early: the relay shrugs, and it
+    /// is armed anew.
+    fn new_deadline(&self) -> Option<Instant> {
+        self.relay.deadline().filter(|deadline| self.armed.is_none_or(|at| *deadline < at))
     }
 
     fn tick(&mut self) -> Result<(), Cause> {
@@ -247,7 +257,9 @@ impl<N: Net> Connection<N> {
                 return Poll::Ready(Ok(()));
             }
             if !moved {
-                return Poll::Pending;
+                let (waits, took) = self.client.delivery();
+                self.relay.delivers(waits, took, self.turned);
+                return if self.new_deadline().is_some() { Poll::Ready(Ok(())) } else { Poll::Pending };
             }
         }
     }
@@ -265,13 +277,11 @@ impl<N: Net> Connection<N> {
 
     /// Takes what one leg has to give; says whether anything moved.
     fn poll_leg(&mut self, leg: Leg, scratch: &mut Scratch, cx: &mut Context<'_>) -> Result<bool, Cause> {
-        if self.leg(leg.other()).is_some_and(|other| other.is_congested()) {
-            return Ok(false); // the flush of the other leg wakes us
+        let is_held_back = self.is_held_back(leg, cx);
+        if leg == Leg::Client {
+            self.relay.hold_back(is_held_back, self.turned);
         }
-        if leg == Leg::Client && self.throttle.poll(cx).is_pending() {
-            return Ok(false);
-        }
-        if leg == Leg::Upstream && self.poll_room(cx).is_pending() {
+        if is_held_back {
             return Ok(false);
         }
         let most = if self.upstream.is_some() { limits::SCRATCH } else { limits::READ_BEFORE_UPSTREAM };
@@ -322,6 +332,16 @@ impl<N: Net> Connection<N> {
         Ok(true)
     }
 
+    /// Whether a leg is not read for now. What ends that wakes us.
+    fn is_held_back(&mut self, leg: Leg, cx: &mut Context<'_>) -> bool {
+        let is_congested = self.leg(leg.other()).is_some_and(|other| other.is_congested());
+        is_congested
+            || match leg {
+                Leg::Client => self.throttle.poll(cx).is_pending(),
+                Leg::Upstream => self.poll_room(cx).is_pending(),
+            }
+    }
+
     /// Shows bytes to the relay and carries out what it says. What it did not consume goes to the inbox.
     fn feed(&mut self, leg: Leg, input: &[u8], plan: &mut Plan, cx: &mut Context<'_>) -> Result<(), Cause> {
         plan.clear();
@@ -345,7 +365,26 @@ impl<N: Net> Connection<N> {
             let taken = (self.relay.in_flight() + plan.exchanges.len()).saturating_sub(owed);
             self.throttle(taken);
         }
-        fed.and(self.carry_out(plan, self.turned.since(began)))
+        fed.and(self.carry_out(plan, self.turned.since(began)))?;
+        if leg == Leg::Client { self.count_unfinished() } else { Ok(()) }
+    }
+
+    /// A request that is read whole counts from when it is there in part until nothing of it is kept.
+    fn count_unfinished(&mut self) -> Result<(), Cause> {
+        let LegIo { want, inbox, .. } = &self.client;
+        if *want <= limits::UNASKED_REQUEST {
+            if inbox.len() <= limits::UNASKED_REQUEST {
+                self.unfinished = None;
+            } // else it waits for upstream as a whole
+            return Ok(());
+        }
+        let bytes = *want as u64;
+        if self.unfinished.as_ref().is_none_or(|grant| grant.bytes() < bytes) {
+            self.unfinished = None;
+            let granted = self.around.cluster.unfinished.grant(bytes);
+            self.unfinished = Some(granted.ok_or(Cause::LimitReached(Limit::UnfinishedRequests))?);
+        }
+        Ok(())
     }
 
     /// The client has sent so many requests: where that is more than it may, it is not read for a while.

@@ -294,6 +294,8 @@ fn config(options: Options, ports: PortPerBroker, brokers: &BTreeMap<i32, Socket
         drain_timeout: DRAIN,
         idle_timeout: None,
         first_request_timeout: VirtualCluster::FIRST_REQUEST_TIMEOUT,
+        unfinished_request_timeout: VirtualCluster::UNFINISHED_REQUEST_TIMEOUT,
+        unread_response_timeout: VirtualCluster::UNREAD_RESPONSE_TIMEOUT,
         limits: Limits::default(),
     };
     let admin = Admin { bind: SocketAddr::new(LOOPBACK, options.admin_port), ..Admin::default() };

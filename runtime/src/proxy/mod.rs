@@ -13,6 +13,7 @@ pub use self::wait::Lifetime;
 use self::{builds::Builds, events::Events, supervisor::Supervisor};
 use crate::{
     accepting::{Accepting, Acceptor},
+    budget::Budget,
     clock::Clock,
     config, load, lock,
     metrics::Metrics,
@@ -85,6 +86,8 @@ struct Shared<N: Net> {
     crypto: Crypto,
     switchboard: Switchboard<N>,
     accepting: Arc<Accepting>,
+    /// For requests whose ends are missing.
+    unfinished: Arc<Budget>,
     source: Source,
     metrics: Metrics,
     machine: Mutex<machine::Proxy>,
@@ -120,6 +123,7 @@ impl<N: Net> Proxy<N> {
     pub fn with_crypto(loaded: Loaded, source: Source, net: N, crypto: Crypto, seed: u64) -> Self {
         let clock = crypto.clock();
         let (requests, inbox) = mpsc::unbounded_channel();
+        let unfinished = Arc::new(Budget::new(loaded.config().max_unfinished_requests()));
         let machine = machine::Proxy::new(loaded, seed, clock.now());
         let metrics = Metrics::new();
         let accepting = Accepting::new(metrics.clone());
@@ -130,6 +134,7 @@ impl<N: Net> Proxy<N> {
             crypto,
             switchboard,
             accepting,
+            unfinished,
             source,
             metrics,
             machine: Mutex::new(machine),

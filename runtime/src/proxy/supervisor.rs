@@ -113,7 +113,9 @@ impl<N: Net> Supervisor<N> {
 
     /// All other settings are read where they are used.
     fn apply_settings(&self) {
-        logging::apply(lock(&self.shared.machine).settings().config().log());
+        let config = lock(&self.shared.machine).settings().config().clone();
+        logging::apply(config.log());
+        self.shared.unfinished.resize(config.max_unfinished_requests());
     }
 
     async fn start_admin(&mut self) {
@@ -353,8 +355,8 @@ impl<N: Net> Supervisor<N> {
             warn!(cluster = %name, "insecure: upstream's certificates are not verified, so whoever is on the way can read and change everything");
         }
         let metrics = lock(&self.shared.builds).metrics_of(&name, || self.shared.metrics.cluster(name.as_str()));
-        let accepting = self.shared.accepting.clone();
-        let books = ClusterShared::new(config, metrics.clone(), accepting, tls.upstream.clone(), sasl);
+        let (accepting, unfinished) = (self.shared.accepting.clone(), self.shared.unfinished.clone());
+        let books = ClusterShared::new(config, metrics.clone(), accepting, unfinished, tls.upstream.clone(), sasl);
         let free = {
             let mut builds = lock(&self.shared.builds);
             let mut free = listen::wanted(config, &tls);

@@ -206,6 +206,35 @@ async fn time_limits_are_counted_as_limits() {
     world.end().await;
 }
 
+#[tokio::test]
+async fn a_later_request_that_does_not_go_on_ends_its_connection_and_no_other() {
+    let world = World::new(More { cluster: r#"unfinished_request_timeout: "50ms","#, ..More::default() }).await;
+    let (mut other, mut others) = world.pair().await;
+    for begun in [&HEARTBEAT[..9], &HEARTBEAT[..HEARTBEAT.len() - 1]] {
+        let (mut client, mut upstream) = world.pair().await;
+        answered(&mut client, &mut upstream).await;
+        client.write_all(begun).await.expect("the proxy reads");
+        assert!(is_closed(&mut client).await);
+    }
+    world.reached("unfinished_request_timeout", 2).await;
+    world.ended("unfinished_request_timeout", 2).await;
+    answered(&mut other, &mut others).await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_paused_by_its_rate_inside_a_request_is_not_late() {
+    let cluster = r#"unfinished_request_timeout: "300ms", limits: (max_request_rate: 1),"#;
+    let world = World::new(More { cluster, ..More::default() }).await;
+    let (mut client, mut upstream) = world.pair().await;
+    // The second question is above the rate, and the third has to wait with all but its first bytes.
+    client.write_all(&[HEARTBEAT, HEARTBEAT, &HEARTBEAT[..9]].concat()).await.expect("the proxy reads");
+    take(&mut upstream, &[HEARTBEAT, HEARTBEAT].concat()).await;
+    client.write_all(&HEARTBEAT[9..]).await.expect("it is not read yet");
+    take(&mut upstream, HEARTBEAT).await;
+    world.end().await;
+}
+
 /// An answer to `Metadata` version 1 with topics of such long names, so many of them; its broker is `b` at port 9092.
 fn metadata(topics: u32) -> Vec<u8> {
     let mut body = vec![0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, b'b'];

@@ -21,7 +21,7 @@ const PLAIN_EACH: usize = 24 * KIB;
 const TLS_EACH: usize = 64 * KIB;
 
 /// As many as descriptors allow, where this process and the proxy need `each` for one.
-fn crowd(most: usize, each: usize) -> usize {
+pub(crate) fn crowd(most: usize, each: usize) -> usize {
     let allowed = descriptors().saturating_sub(SPARE) / each;
     if allowed < most {
         say(&format!("hostile: no more than {allowed} connections instead of {most}: raise `ulimit -n`"));

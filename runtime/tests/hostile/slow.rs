@@ -1,8 +1,9 @@
 //! Clients that take their time, to hold what others need.
 
 use crate::{
+    crowds::crowd,
     frames::HEARTBEAT,
-    world::{KIB, MIB, World, closed},
+    world::{KIB, MIB, World, ask, closed},
 };
 use std::time::Duration;
 use tokio::{
@@ -65,12 +66,17 @@ async fn a_first_request_that_dribbles_is_cut_off_at_its_time_and_upstream_hears
     assert!(attacked.grown < 16 * MIB, "{} KiB", attacked.grown / KIB);
 }
 
+/// `ApiVersions` version 3 of 64 KiB, without its end.
+fn half_a_request() -> Vec<u8> {
+    [&[0, 0, 0xff, 0xf0, 0, 18, 0, 3, 0, 0, 0, 1, 0, 1, b's', 0][..], &[0; 60 * KIB]].concat()
+}
+
 /// Requests that are read whole have to wait in memory, so they are the dearest ones to begin and never to end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_that_never_end_cost_no_more_than_what_was_sent() {
     let world = World::new("half_requests", "").await;
-    // `ApiVersions` version 3 of 64 KiB, and `Produce` version 9 of 100 MiB, without their ends.
-    let collected = [&[0, 0, 0xff, 0xf0, 0, 18, 0, 3, 0, 0, 0, 1, 0, 1, b's', 0][..], &[0; 60 * KIB]].concat();
+    // And `Produce` version 9 of 100 MiB, without its end.
+    let collected = half_a_request();
     let streamed = [&[6, 0x40, 0, 0, 0, 0, 0, 9, 0, 0, 0, 8, 0, 1, b's', 0, 0, 0, 1][..], &[0; 60 * KIB]].concat();
     let attack = async {
         let mut kept = Vec::new();
@@ -89,4 +95,41 @@ async fn requests_that_never_end_cost_no_more_than_what_was_sent() {
     drop(attacked.result);
     let ended = world.all_gone().await;
     assert_eq!(ended.get("client_misbehaved"), Some(&(CROWD as u64)), "closed inside a request: {ended:?}");
+}
+
+/// On connections that have asked before, where no other limit of time holds: as many as there is room for, whoever they are, and each
+/// for its time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn half_requests_on_old_connections_share_what_the_process_has_for_them_and_end_in_their_time() {
+    let count = crowd(2 * CROWD, 2);
+    let world = World::configured(
+        "half_requests_old",
+        r#"max_unfinished_requests: "4MiB","#,
+        r#"unfinished_request_timeout: "3s","#,
+    )
+    .await;
+    let half = half_a_request();
+    let attack = async {
+        let mut kept = Vec::new();
+        for _ in 0..count {
+            let mut client = world.client().await;
+            ask(&mut client).await.expect("served");
+            client.write_all(&half).await.expect("read");
+            kept.push(client);
+        }
+        for mut client in kept {
+            closed(&mut client).await;
+        }
+    };
+    let attacked = world.attacked(attack).await;
+    let ended = world.all_gone().await;
+    let of = |cause: &str| ended.get(cause).copied().unwrap_or_default();
+    let (without_room, late) = (of("unfinished_requests"), of("unfinished_request_timeout"));
+    assert_eq!(without_room + late, count as u64, "{ended:?}");
+    assert!(late > 0 && (late > 64 || without_room > 0), "there is room for 64 at a time: {ended:?}");
+    assert!(attacked.grown < 20 * MIB, "{} KiB for {} KiB", attacked.grown / KIB, count * half.len() / KIB);
+    for limit in ["unfinished_requests", "unfinished_request_timeout"] {
+        let counted = format!("kroxy_limit_reached_total{{limit=\"{limit}\",virtual_cluster=\"c\"}} {}", of(limit));
+        assert!(world.metrics().contains(&counted), "{counted} is not in\n{}", world.metrics());
+    }
 }

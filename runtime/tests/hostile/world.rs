@@ -59,15 +59,20 @@ pub(crate) struct World {
 impl World {
     /// Plain Kafka, with further fields of the virtual cluster.
     pub(crate) async fn new(story: &'static str, more: &str) -> Self {
-        Self::with(story, more, None).await
+        Self::with(story, "", more, None).await
+    }
+
+    /// The same with further fields of the whole file.
+    pub(crate) async fn configured(story: &'static str, top: &str, more: &str) -> Self {
+        Self::with(story, top, more, None).await
     }
 
     /// TLS, with further fields of its settings.
     pub(crate) async fn with_tls(story: &'static str, tls: &str) -> Self {
-        Self::with(story, "", Some(tls)).await
+        Self::with(story, "", "", Some(tls)).await
     }
 
-    async fn with(story: &'static str, more: &str, tls: Option<&str>) -> Self {
+    async fn with(story: &'static str, top: &str, more: &str, tls: Option<&str>) -> Self {
         let turn = TURN.lock().await;
         let folder = Folder::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -80,7 +85,7 @@ impl World {
         });
         let (bootstrap, node) = (free_port(), free_port());
         let text = format!(
-            r#"(admin: (bind: "127.0.0.1:0"), virtual_clusters: [(name: "c", upstream: (bootstrap_servers: ["{upstream_at}"]), {more}
+            r#"(admin: (bind: "127.0.0.1:0"), {top} virtual_clusters: [(name: "c", upstream: (bootstrap_servers: ["{upstream_at}"]), {more}
             gateways: [(name: "g", {gateway} port_per_broker: (bind: "127.0.0.1", advertised_host: "127.0.0.1",
             bootstrap_port: {bootstrap}, nodes: [(ids: (0, 0), first_port: {node})]))])])"#
         );

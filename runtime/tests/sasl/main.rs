@@ -73,6 +73,15 @@ async fn who_does_not_know_the_password_is_not_let_in_and_upstream_hears_nothing
 }
 
 #[tokio::test]
+async fn who_does_not_say_who_it_is_in_time_is_closed() {
+    let world = World::new(&SWAP.replace("),", r#", authentication_timeout: "50ms"),"#), PLAIN_UPSTREAM).await;
+    assert!(world.client().await.is_closed().await);
+    world.ended_by("authentication_timeout", 1).await;
+    assert_eq!(world.counted("kroxy_limit_reached_total", r#"limit="authentication_timeout""#), 1);
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn the_proxy_alone_logs_in() {
     let world = World::new("", PLAIN_UPSTREAM).await;
     let mut client = world.client().await;

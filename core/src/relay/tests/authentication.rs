@@ -25,6 +25,7 @@ pub(super) fn admitting() -> Spec {
         mechanisms: vec![Mechanism::Plain, Mechanism::ScramSha256],
         session_max: None,
         failure_delay: Duration::from_millis(100),
+        timeout: Duration::from_secs(30),
     };
     Spec { authentication: Some(authentication), ..spec() }
 }
@@ -236,12 +237,13 @@ fn a_mechanism_that_is_not_there_is_answered_with_those_that_are() {
 }
 
 #[test]
-fn a_client_that_does_not_say_who_it_is_has_as_long_as_for_its_first_request() {
+fn a_client_that_does_not_say_who_it_is_has_its_time_from_connecting() {
     let mut p = Pair::open(admitting(), &api_versions(1));
-    p.upstream(&api_versions_ok(1, &[])).client(&handshake(1, 2, "PLAIN")).at(59_999).happens(Event::Tick);
+    p.upstream(&api_versions_ok(1, &[])).client(&handshake(1, 2, "PLAIN")).at(29_999).happens(Event::Tick);
     p.reached(Leg::Client);
     p.expect_nothing();
-    p.at(60_000).happens(Event::Tick).expect_closed("first_request_timeout");
+    assert_eq!(p.relay.deadline(), Some(crate::time::Instant::from_millis(30_000)));
+    p.at(30_000).happens(Event::Tick).expect_closed("authentication_timeout");
     let mut p = Pair::new(admitting());
     lets_in(&mut p, 1, 0);
     p.at(60_000).happens(Event::Tick).expect_nothing();

@@ -6,6 +6,7 @@ mod draining;
 mod frames;
 mod hostile;
 mod login;
+mod patience;
 mod properties;
 mod sasl;
 mod stories;
@@ -33,6 +34,8 @@ pub(super) fn spec() -> Spec {
         gateway: Arc::new(gateway()),
         request_frame_max: 1 << 20,
         first_request_timeout: Duration::from_secs(60),
+        unfinished_request_timeout: Duration::from_secs(30),
+        unread_response_timeout: Duration::from_secs(300),
         resolve_timeout: Duration::from_secs(15),
         connect_timeout: Duration::from_secs(5),
         idle_timeout: None,

@@ -13,7 +13,7 @@ pub(super) fn compare_clients(found: &mut Differences, old: Option<&ClientSasl>,
         found.compare("sasl", Change::Drain, &old.is_some(), &new.is_some(), at_the_proxy);
         return;
     };
-    let ClientSasl { mechanisms, credentials, oauth, session_max, failure_delay } = old;
+    let ClientSasl { mechanisms, credentials, oauth, session_max, failure_delay, authentication_timeout } = old;
     let (mechanisms, now): (&[_], &[_]) = (mechanisms, &new.mechanisms);
     found.compare("sasl.mechanisms", Change::Live, &mechanisms, &now, |all| super::join(all.iter()));
     let show = |file: &Option<String>| file.clone().unwrap_or_else(|| "none".to_owned());
@@ -22,6 +22,8 @@ pub(super) fn compare_clients(found: &mut Differences, old: Option<&ClientSasl>,
     let show = |d: &Option<Duration>| d.map_or("none".to_owned(), |d| format!("{d:?}"));
     found.compare("sasl.session_max", Change::Live, session_max, &new.session_max, show);
     found.compare("sasl.failure_delay", Change::Live, failure_delay, &new.failure_delay, super::debug);
+    let (old, field) = (authentication_timeout, "sasl.authentication_timeout");
+    found.compare(field, Change::Live, old, &new.authentication_timeout, super::debug);
 }
 
 pub(super) fn compare_upstream(found: &mut Differences, old: Option<&UpstreamSasl>, new: Option<&UpstreamSasl>) {
