@@ -14,6 +14,7 @@ use crate::{
     sasl::{
         client::Exchange,
         login::{self, Login, LoginError},
+        scram::{Derivation, Keys},
     },
     wire::{self, LENGTH_PREFIX, Reader, Unread},
 };
@@ -50,6 +51,8 @@ pub enum Progress {
     Send(Secret),
     /// More bytes are needed.
     Wait,
+    /// What comes next takes these keys, for [`Discovery::derived`].
+    Derive(Box<Derivation>),
     /// All nodes and their addresses.
     Done(Vec<(NodeId, HostPort)>),
 }
@@ -100,16 +103,28 @@ impl Discovery {
                 Ok(Progress::Send(first))
             }
             Awaiting::Login { login, version } => {
-                let version = *version;
-                match login.response(&frame)? {
-                    login::Progress::Send(next) => Ok(Progress::Send(next)),
-                    login::Progress::Done { .. } => Ok(self.ask_for_metadata(version)),
-                }
+                let (progress, version) = (login.response(&frame)?, *version);
+                Ok(self.goes_on(progress, version))
             }
             Awaiting::Metadata { version } => {
                 let version = *version;
                 self.nodes(version, &frame).map(Progress::Done)
             }
+        }
+    }
+
+    /// Takes in the keys that were to be derived.
+    pub fn derived(&mut self, keys: &Keys) -> Result<Progress, DiscoveryError> {
+        let Awaiting::Login { login, version } = &mut self.awaiting else { return Ok(Progress::Wait) };
+        let (progress, version) = (login.derived(keys)?, *version);
+        Ok(self.goes_on(progress, version))
+    }
+
+    fn goes_on(&mut self, progress: login::Progress, version: i16) -> Progress {
+        match progress {
+            login::Progress::Send(next) => Progress::Send(next),
+            login::Progress::Derive(derivation) => Progress::Derive(derivation),
+            login::Progress::Done { .. } => self.ask_for_metadata(version),
         }
     }
 

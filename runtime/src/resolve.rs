@@ -72,11 +72,16 @@ async fn ask_one<N: Net>(net: &N, cluster: &ClusterShared, server: &HostPort) ->
         if n == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection"));
         }
-        match discovery.receive(&buf[..n]).map_err(io::Error::other)? {
+        let mut progress = discovery.receive(&buf[..n]).map_err(io::Error::other)?;
+        if let Progress::Derive(derivation) = progress {
+            progress = discovery.derived(&sasl.own_keys(*derivation).await).map_err(io::Error::other)?;
+        }
+        match progress {
             Progress::Send(request) => {
                 stream.write_all(&request.0).await?;
                 stream.flush().await?;
             }
+            Progress::Derive(_) => unreachable!("keys are followed by what they prove"),
             Progress::Wait => {}
             Progress::Done(nodes) => return Ok(nodes),
         }

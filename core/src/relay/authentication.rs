@@ -22,6 +22,7 @@ use crate::{
     rewrite,
     sasl::{
         self, Mechanism, Principal,
+        scram::Keys,
         server::{Exchange, Verdict},
     },
     time::Instant,
@@ -192,7 +193,7 @@ impl Relay {
             Gate::Exchanging { .. } => {
                 plan.skip(total);
                 let token = Secret(Bytes::copy_from_slice(token));
-                self.judge(Token { asked: Some(asked), token }, now, plan)?;
+                self.judge(Token { asked: Some(asked), token }, now, plan);
                 Ok(Step::Again)
             }
             // What a broker says to a client that is in already, or to whom it has no SASL.
@@ -240,7 +241,7 @@ impl Relay {
         let total = LENGTH_PREFIX + size as usize;
         let Some(token) = rest.get(LENGTH_PREFIX..total) else { return Ok(Step::Want(total)) };
         plan.skip(total);
-        self.judge(Token { asked: None, token: Secret(Bytes::copy_from_slice(token)) }, now, plan)?;
+        self.judge(Token { asked: None, token: Secret(Bytes::copy_from_slice(token)) }, now, plan);
         Ok(Step::Again)
     }
 
@@ -252,9 +253,9 @@ impl Relay {
         plan: &mut Plan,
     ) -> Result<(), Cause> {
         match (&mut self.gate, core::mem::replace(&mut self.requests, Requests::Head)) {
-            (Gate::Exchanging { exchange, .. }, Requests::Examining(token)) => {
+            (Gate::Exchanging { exchange: exchange @ None, .. }, Requests::Examining(token)) => {
                 *exchange = Some(brought.map_err(Cause::CannotAuthenticate)?);
-                self.judge(token, now, plan)?;
+                self.judge(token, now, plan);
                 self.finish_if_quiet(now, plan);
                 Ok(())
             }
@@ -266,8 +267,21 @@ impl Relay {
         }
     }
 
-    fn judge(&mut self, token: Token, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
-        let Gate::Exchanging { mechanism, claimed, exchange, was } = &mut self.gate else {
+    /// The driver has derived what it takes to judge the token that waits.
+    pub(super) fn token_derived(&mut self, keys: &Keys, now: Instant, plan: &mut Plan) {
+        match (&mut self.gate, core::mem::replace(&mut self.requests, Requests::Head)) {
+            (Gate::Exchanging { exchange: Some(exchange), .. }, Requests::Examining(token)) => {
+                let verdict = exchange.derived(keys);
+                self.judged(verdict, token, now, plan);
+                self.finish_if_quiet(now, plan);
+            }
+            // Nobody waits for it.
+            (_, requests) => self.requests = requests,
+        }
+    }
+
+    fn judge(&mut self, token: Token, now: Instant, plan: &mut Plan) {
+        let Gate::Exchanging { mechanism, claimed, exchange, .. } = &mut self.gate else {
             unreachable!("a token is judged within an exchange")
         };
         let mechanism = *mechanism;
@@ -275,9 +289,22 @@ impl Relay {
             *claimed = sasl::claimed(mechanism, &token.token.0);
             plan.actions.push(Action::Examine { mechanism, token: token.token.clone() });
             self.requests = Requests::Examining(token);
-            return Ok(());
+            return;
         };
-        match machine.step(&token.token.0) {
+        let verdict = machine.step(&token.token.0);
+        self.judged(verdict, token, now, plan);
+    }
+
+    fn judged(&mut self, verdict: Verdict, token: Token, now: Instant, plan: &mut Plan) {
+        let Gate::Exchanging { mechanism, was, .. } = &self.gate else {
+            unreachable!("a token is judged within an exchange")
+        };
+        let mechanism = *mechanism;
+        match verdict {
+            Verdict::Derive(derivation) => {
+                plan.actions.push(Action::Derive(Leg::Client, derivation));
+                self.requests = Requests::Examining(token);
+            }
             Verdict::Challenge(challenge) => {
                 self.answer_token(&token, challenge.0, Duration::ZERO, now, plan);
                 self.requests = if token.asked.is_some() { Requests::Head } else { Requests::OwnToken };
@@ -288,13 +315,12 @@ impl Relay {
                 {
                     let why = format!("it was {} with {} before", was.user, was.mechanism);
                     self.deny(mechanism, why, &token, now, plan);
-                    return Ok(());
+                    return;
                 }
                 self.let_in(mechanism, user, valid_for, (&token, last.0), now, plan);
             }
             Verdict::Refused(why) => self.deny(mechanism, why.to_string(), &token, now, plan),
         }
-        Ok(())
     }
 
     fn let_in(

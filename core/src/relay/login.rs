@@ -17,7 +17,8 @@ use crate::{
     limits,
     sasl::{
         client::Exchange,
-        login::{Login, Progress},
+        login::{Login, LoginError, Progress},
+        scram::Keys,
     },
     time::Instant,
     wire::LENGTH_PREFIX,
@@ -106,16 +107,37 @@ impl Relay {
         let Link::Up(standing) = &mut self.link else { unreachable!("what answers is connected") };
         let Standing::LoggingIn { login, .. } = standing else { unreachable!("it is the login that is answered") };
         plan.skip(total);
-        match login.response(frame) {
+        let progress = login.response(frame);
+        self.log_in_further(progress, now, plan)?;
+        Ok(Step::Again)
+    }
+
+    /// The driver has derived what the login goes on with.
+    pub(super) fn login_derived(&mut self, keys: &Keys, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
+        let Link::Up(Standing::LoggingIn { login, .. }) = &mut self.link else {
+            return Ok(()); // nobody waits for it any more
+        };
+        let progress = login.derived(keys);
+        self.log_in_further(progress, now, plan)
+    }
+
+    fn log_in_further(
+        &mut self,
+        progress: Result<Progress, LoginError>,
+        now: Instant,
+        plan: &mut Plan,
+    ) -> Result<(), Cause> {
+        match progress {
             Ok(Progress::Send(next)) => plan.send(Leg::Upstream, next.0),
+            Ok(Progress::Derive(derivation)) => plan.actions.push(Action::Derive(Leg::Upstream, derivation)),
             Ok(Progress::Done { session }) => {
                 let due = session.map(|session| now + session * limits::LOGIN_AGAIN_PERCENT / 100);
-                *standing = Standing::LoggedIn { due };
+                self.link = Link::Up(Standing::LoggedIn { due });
                 plan.actions.push(Action::LoggedIn);
             }
             Err(why) => return Err(not_logged_in(why.to_string(), plan)),
         }
-        Ok(Step::Again)
+        Ok(())
     }
 
     pub(super) const fn is_logging_in(&self) -> bool {

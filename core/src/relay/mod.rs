@@ -45,7 +45,7 @@ use crate::{
     address::HostPort,
     gateway::Gateway,
     limits,
-    sasl::{self, Principal},
+    sasl::{self, Principal, scram::Keys},
     time::{Instant, earliest},
     wire::printable,
 };
@@ -111,6 +111,8 @@ pub enum Event {
     Examiner(Result<Box<sasl::server::Exchange>, String>),
     /// The answer to [`Action::LogIn`], or why there is none.
     Secrets(Result<Box<sasl::client::Exchange>, String>),
+    /// The answer to [`Action::Derive`] for the exchange on this leg.
+    Derived(Leg, Box<Keys>),
     /// The peer will send no more. Said after everything it sent was shown and was not blocked.
     Eof {
         /// Whose connection.
@@ -250,6 +252,11 @@ impl Relay {
             Event::ConnectFailed(why) => self.connect_failed(&why, now, plan),
             Event::Examiner(brought) => self.examiner(brought, now, plan),
             Event::Secrets(brought) => self.secrets(brought, plan),
+            Event::Derived(Leg::Client, keys) => {
+                self.token_derived(&keys, now, plan);
+                Ok(())
+            }
+            Event::Derived(Leg::Upstream, keys) => self.login_derived(&keys, now, plan),
             Event::Eof { leg, left } => self.eof(leg, left, now),
             Event::Broke(..) if matches!(self.state, State::Finishing { .. } | State::Flushing) => Err(Cause::Drained),
             Event::Broke(Leg::Client, _) if matches!(self.state, State::Leaving { .. }) => Err(Cause::ClientLeft),
@@ -275,9 +282,7 @@ impl Relay {
         let gate = earliest(self.requests.deadline(), self.gate_deadline());
         match &self.state {
             State::Silent { until, .. } => earliest(Some(*until), gate),
-            State::Open => {
-                earliest(earliest(self.link.deadline(), idle), earliest(gate, self.patience_ends()))
-            }
+            State::Open => earliest(earliest(self.link.deadline(), idle), earliest(gate, self.patience_ends())),
             // The cluster's drain has a deadline for all of them.
             State::Draining => earliest(self.link.deadline(), gate),
             State::Flushing => self.link.deadline(),
@@ -308,7 +313,6 @@ impl Relay {
         self.link = Link::Unneeded;
         cause
     }
-
 
     fn idle_deadline(&self) -> Option<Instant> {
         let is_idle = self.in_flight() == 0 && !self.link.is_connecting();

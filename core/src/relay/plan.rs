@@ -4,7 +4,7 @@ use super::{Asked, Leg};
 use crate::{
     address::{HostPort, NodeId},
     reload::Secret,
-    sasl::Mechanism,
+    sasl::{Mechanism, scram::Derivation},
     time::Instant,
 };
 use bytes::Bytes;
@@ -37,6 +37,8 @@ pub enum Action {
         /// The token.
         token: Secret,
     },
+    /// Derive keys for the exchange on this leg, which takes long, and say it with [`super::Event::Derived`].
+    Derive(Leg, Box<Derivation>),
     /// The proxy has let the client in.
     LetIn(Mechanism),
     /// The proxy does not let the client in.

@@ -2,7 +2,7 @@
 
 use super::{
     Mechanism, bearer,
-    scram::{self, Iterations, Keys, Nonce, Scram},
+    scram::{self, Derivation, Iterations, Keys, Nonce, Scram},
 };
 use crate::reload::Secret;
 use bytes::Bytes;
@@ -38,6 +38,8 @@ enum State {
         nonce: String,
         bare: String,
     },
+    /// The keys of the password will make the proof.
+    Proving(Proving),
     /// The proof is sent: the server has to prove itself.
     Final {
         expected: Vec<u8>,
@@ -52,6 +54,8 @@ pub enum Next {
     Send(Secret),
     /// The server has proven itself, as far as the mechanism has it do so.
     Done,
+    /// What comes next takes these keys, for [`Exchange::derived`].
+    Derive(Box<Derivation>),
 }
 
 /// Why an exchange cannot be brought to an end. No text of it is a secret of ours.
@@ -113,9 +117,12 @@ impl Exchange {
                 self.state = State::First { scram, password, nonce, bare };
                 Ok(Secret(first.into()))
             }
-            State::Said | State::GivenUp(_) | State::First { .. } | State::Final { .. } | State::Over => {
-                Err(Mistrust::Over)
-            }
+            State::Said
+            | State::GivenUp(_)
+            | State::First { .. }
+            | State::Proving(_)
+            | State::Final { .. }
+            | State::Over => Err(Mistrust::Over),
         }
     }
 
@@ -129,12 +136,30 @@ impl Exchange {
             }
             State::GivenUp(why) => Err(Mistrust::Said(why)),
             State::First { scram, password, nonce, bare } => {
-                let (token, expected) = prove(scram, &password, &nonce, &bare, challenge)?;
-                self.state = State::Final { expected };
-                Ok(Next::Send(Secret(token.into())))
+                let (derivation, proving) = Proving::of(scram, password, &nonce, &bare, challenge)?;
+                self.state = State::Proving(proving);
+                Ok(Next::Derive(Box::new(derivation)))
             }
             State::Final { expected } => verify(&expected, challenge).map(|()| Next::Done),
-            State::Ready(_) | State::Scram { .. } | State::Over => Err(Mistrust::Over),
+            State::Ready(_) | State::Scram { .. } | State::Proving(_) | State::Over => Err(Mistrust::Over),
+        }
+    }
+
+    /// Takes in the keys that were to be derived.
+    pub fn derived(&mut self, keys: &Keys) -> Result<Next, Mistrust> {
+        match core::mem::replace(&mut self.state, State::Over) {
+            State::Proving(Proving { scram, without_proof, auth_message }) => {
+                let (proof, expected) = keys.prove(scram, auth_message.as_bytes());
+                self.state = State::Final { expected };
+                Ok(Next::Send(Secret(format!("{without_proof},p={}", scram::encoded(&proof)).into())))
+            }
+            State::Ready(_)
+            | State::Said
+            | State::GivenUp(_)
+            | State::Scram { .. }
+            | State::First { .. }
+            | State::Final { .. }
+            | State::Over => Err(Mistrust::Over),
         }
     }
 
@@ -146,6 +171,7 @@ impl Exchange {
             | State::Said
             | State::Scram { .. }
             | State::First { .. }
+            | State::Proving(_)
             | State::Final { .. }
             | State::Over => None,
         }
@@ -158,31 +184,39 @@ impl fmt::Debug for Exchange {
     }
 }
 
-/// The client's final message, and the signature that the server has to show.
-fn prove(
+/// The client's final message but for its proof, and what that is a proof of.
+#[derive(Clone)]
+struct Proving {
     scram: Scram,
-    password: &Secret,
-    own_nonce: &str,
-    bare: &str,
-    challenge: &[u8],
-) -> Result<(String, Vec<u8>), Mistrust> {
-    let malformed = || Mistrust::Malformed("challenge");
-    let text = core::str::from_utf8(challenge).map_err(|_| malformed())?;
-    let mut fields = challenge.split(|b| *b == b',');
-    let nonce = scram::value(fields.next(), b"r=").filter(|nonce| scram::is_nonce(nonce)).ok_or_else(malformed)?;
-    let salt = scram::value(fields.next(), b"s=").and_then(scram::decoded).ok_or_else(malformed)?;
-    let iterations = scram::value(fields.next(), b"i=").ok_or_else(malformed)?;
-    if nonce.len() <= own_nonce.len() || !nonce.starts_with(own_nonce.as_bytes()) {
-        return Err(Mistrust::Nonce);
+    without_proof: String,
+    auth_message: String,
+}
+
+impl Proving {
+    fn of(
+        scram: Scram,
+        password: Secret,
+        own_nonce: &str,
+        bare: &str,
+        challenge: &[u8],
+    ) -> Result<(Derivation, Self), Mistrust> {
+        let malformed = || Mistrust::Malformed("challenge");
+        let text = core::str::from_utf8(challenge).map_err(|_| malformed())?;
+        let mut fields = challenge.split(|b| *b == b',');
+        let nonce = scram::value(fields.next(), b"r=").filter(|nonce| scram::is_nonce(nonce)).ok_or_else(malformed)?;
+        let salt = scram::value(fields.next(), b"s=").and_then(scram::decoded).ok_or_else(malformed)?;
+        let iterations = scram::value(fields.next(), b"i=").ok_or_else(malformed)?;
+        if nonce.len() <= own_nonce.len() || !nonce.starts_with(own_nonce.as_bytes()) {
+            return Err(Mistrust::Nonce);
+        }
+        let iterations = String::from_utf8_lossy(iterations);
+        let good = iterations.parse().ok().and_then(Iterations::new);
+        let good = good.ok_or_else(|| Mistrust::Iterations(crate::wire::printable(iterations.as_bytes()).into()))?;
+        let nonce = core::str::from_utf8(nonce).map_err(|_| malformed())?;
+        let without_proof = format!("c={},r={nonce}", scram::encoded(b"n,,"));
+        let auth_message = format!("{bare},{text},{without_proof}");
+        Ok((Derivation::new(scram, password, salt, good), Self { scram, without_proof, auth_message }))
     }
-    let iterations = String::from_utf8_lossy(iterations);
-    let good = iterations.parse().ok().and_then(Iterations::new);
-    let good = good.ok_or_else(|| Mistrust::Iterations(crate::wire::printable(iterations.as_bytes()).into()))?;
-    let nonce = core::str::from_utf8(nonce).map_err(|_| malformed())?;
-    let without_proof = format!("c={},r={nonce}", scram::encoded(b"n,,"));
-    let auth_message = format!("{bare},{text},{without_proof}");
-    let (proof, signature) = Keys::new(scram, &password.0, &salt, good).prove(scram, auth_message.as_bytes());
-    Ok((format!("{without_proof},p={}", scram::encoded(&proof)), signature))
 }
 
 fn verify(expected: &[u8], last: &[u8]) -> Result<(), Mistrust> {

@@ -54,9 +54,9 @@ impl Directory {
         Cow::Owned(Credential::decoy(scram, &self.secret, user, salt_len, iterations))
     }
 
-    /// Whether this is the password of that user. A user who has credentials for both hashes has one password, so the longer
-    /// hash is asked; nobody's password takes as long as somebody's.
-    pub(super) fn knows(&self, user: &str, password: &[u8]) -> bool {
+    /// The credential that decides about a password in the clear. A user who has credentials for both hashes has one password, so
+    /// the longer hash is asked; nobody's password takes as long as somebody's.
+    pub(super) fn of_either(&self, user: &str) -> (Scram, Cow<'_, Credential>) {
         let has = |scram| self.users.contains_key(&(scram, user.into()));
         let scram = match (has(Scram::Sha512), has(Scram::Sha256)) {
             (true, _) => Scram::Sha512,
@@ -64,7 +64,7 @@ impl Directory {
             (false, false) if self.count(Scram::Sha512) > 0 => Scram::Sha512,
             (false, false) => Scram::Sha256,
         };
-        self.of(scram, user).fits(scram, password)
+        (scram, self.of(scram, user))
     }
 }
 

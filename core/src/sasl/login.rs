@@ -6,6 +6,7 @@
 use super::{
     Mechanism,
     client::{Exchange, Mistrust, Next},
+    scram::{Derivation, Keys},
 };
 use crate::{
     api::{Api, ApiKey},
@@ -36,6 +37,8 @@ enum Awaiting {
 pub enum Progress {
     /// This request is to be sent, and its response waited for.
     Send(Secret),
+    /// What comes next takes these keys, for [`Login::derived`].
+    Derive(Box<Derivation>),
     /// The proxy is logged in.
     Done {
         /// For how long (KIP-368); `None`: for ever.
@@ -120,15 +123,25 @@ impl Login {
                     let complaint = self.exchange.complaint().map(str::to_owned);
                     return Err(LoginError::Refused { mechanism: self.mechanism(), error, said: complaint.or(said) });
                 }
-                match self.exchange.challenged(&token.0).map_err(|why| self.mistrusted(why))? {
-                    Next::Send(token) => Ok(Progress::Send(self.token(&token))),
-                    Next::Done => {
-                        let session = u64::try_from(session_ms).ok().filter(|ms| *ms > 0);
-                        Ok(Progress::Done { session: session.map(Duration::from_millis) })
-                    }
-                }
+                let next = self.exchange.challenged(&token.0);
+                let session = u64::try_from(session_ms).ok().filter(|ms| *ms > 0);
+                self.goes_on(next, session.map(Duration::from_millis))
             }
         }
+    }
+
+    /// Takes in the keys that were to be derived.
+    pub fn derived(&mut self, keys: &Keys) -> Result<Progress, LoginError> {
+        let next = self.exchange.derived(keys);
+        self.goes_on(next, None)
+    }
+
+    fn goes_on(&mut self, next: Result<Next, Mistrust>, session: Option<Duration>) -> Result<Progress, LoginError> {
+        Ok(match next.map_err(|why| self.mistrusted(why))? {
+            Next::Send(token) => Progress::Send(self.token(&token)),
+            Next::Derive(derivation) => Progress::Derive(derivation),
+            Next::Done => Progress::Done { session },
+        })
     }
 
     fn mistrusted(&self, why: Mistrust) -> LoginError {

@@ -4,7 +4,7 @@
 //! As in Kafka, names and passwords are taken as UTF-8 as they are (no SASLprep), and there is no channel binding.
 
 use super::Mechanism;
-use crate::limits;
+use crate::{limits, reload::Secret};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use core::{fmt, num::NonZeroU32};
 use ring::{digest, hmac, pbkdf2};
@@ -169,10 +169,14 @@ impl Credential {
         BASE64.encode(&self.salt)
     }
 
-    /// Whether this is the password; takes the time of all iterations.
-    pub(super) fn fits(&self, scram: Scram, password: &[u8]) -> bool {
-        let stored = Keys::new(scram, password, &self.salt, self.iterations).stored_key(scram);
-        stored.ct_eq(&self.stored_key).into()
+    /// What it takes to find out whether this is the password.
+    pub(super) fn derivation(&self, scram: Scram, password: Secret) -> Derivation {
+        Derivation::new(scram, password, self.salt.clone(), self.iterations)
+    }
+
+    /// Whether these keys are those of the password.
+    pub(super) fn fits(&self, scram: Scram, keys: &Keys) -> bool {
+        keys.stored_key(scram).ct_eq(&self.stored_key).into()
     }
 
     /// The server's signature, if the proof is that of a client who has the password.
@@ -193,14 +197,41 @@ impl fmt::Debug for Credential {
     }
 }
 
+/// Keys that are to be made of a password: some 10 ms of a core, so whoever drives an exchange decides where.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Derivation {
+    scram: Scram,
+    password: Secret,
+    salt: Vec<u8>,
+    iterations: Iterations,
+}
+
+impl Derivation {
+    pub(super) const fn new(scram: Scram, password: Secret, salt: Vec<u8>, iterations: Iterations) -> Self {
+        Self { scram, password, salt, iterations }
+    }
+
+    /// The keys; takes the time of all iterations.
+    pub fn keys(&self) -> Keys {
+        Keys::new(self.scram, &self.password.0, &self.salt, self.iterations)
+    }
+}
+
+impl fmt::Debug for Derivation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Derivation").field("iterations", &self.iterations.get()).finish_non_exhaustive()
+    }
+}
+
 /// What a password, a salt and a number of iterations make.
-pub(super) struct Keys {
+#[derive(Clone, PartialEq, Eq)]
+pub struct Keys {
     client: Vec<u8>,
     server: Vec<u8>,
 }
 
 impl Keys {
-    pub(super) fn new(scram: Scram, password: &[u8], salt: &[u8], iterations: Iterations) -> Self {
+    fn new(scram: Scram, password: &[u8], salt: &[u8], iterations: Iterations) -> Self {
         let salted = scram.salted(password, salt, iterations.0);
         let derive = |name: &str| scram.hmac(&salted, name.as_bytes()).as_ref().to_vec();
         Self { client: derive("Client Key"), server: derive("Server Key") }
@@ -215,6 +246,12 @@ impl Keys {
         let signature = scram.hmac(&self.stored_key(scram), auth_message);
         let proof = xor(signature.as_ref(), &self.client);
         (proof, scram.hmac(&self.server, auth_message).as_ref().to_vec())
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys")
     }
 }
 

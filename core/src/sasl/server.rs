@@ -4,7 +4,7 @@ use super::{
     bearer,
     directory::Directory,
     jwt::{self, Issuer},
-    scram::{self, Credential, Nonce, Scram},
+    scram::{self, Credential, Derivation, Keys, Nonce, Scram},
 };
 use crate::reload::Secret;
 use bytes::Bytes;
@@ -18,6 +18,13 @@ pub struct Exchange(State);
 #[derive(Clone)]
 enum State {
     Plain(Arc<Directory>),
+    /// PLAIN: the keys of the password will tell.
+    Deriving {
+        scram: Scram,
+        credential: Box<Credential>,
+        user: Box<str>,
+        acts_for_another: bool,
+    },
     /// SCRAM, with nothing heard.
     Scram {
         scram: Scram,
@@ -59,6 +66,8 @@ pub enum Verdict {
     },
     /// It is not, as far as can be told.
     Refused(Refusal),
+    /// It will be known with these keys, for [`Exchange::derived`].
+    Derive(Box<Derivation>),
 }
 
 /// Why a client is not let in: for the log, and never for the client.
@@ -100,7 +109,7 @@ impl Exchange {
     /// Takes in the next token. After a refusal or an acceptance every further one is refused.
     pub fn step(&mut self, token: &[u8]) -> Verdict {
         let stepped = match core::mem::replace(&mut self.0, State::Over) {
-            State::Plain(directory) => plain(&directory, token),
+            State::Plain(directory) => self.plain_password(&directory, token),
             State::Scram { scram, directory, nonce } => self.scram_first(scram, &directory, nonce, token),
             State::Challenged { scram, credential, user, header, nonce, said } => {
                 scram_final(scram, &credential, &header, &nonce, &said, token).map(|token| Verdict::Accepted {
@@ -118,9 +127,49 @@ impl Exchange {
                 Err(refusal) => Err(refusal),
             },
             State::TokenRefused(refusal) => Err(refusal),
-            State::Over => Err(Refusal::Over),
+            State::Deriving { .. } | State::Over => Err(Refusal::Over),
         };
         stepped.unwrap_or_else(Verdict::Refused)
+    }
+
+    /// Takes in the keys that were to be derived.
+    pub fn derived(&mut self, keys: &Keys) -> Verdict {
+        match core::mem::replace(&mut self.0, State::Over) {
+            State::Deriving { scram, credential, .. } if !credential.fits(scram, keys) => {
+                Verdict::Refused(Refusal::Credentials)
+            }
+            State::Deriving { acts_for_another: true, .. } => Verdict::Refused(Refusal::ActingFor),
+            State::Deriving { user, .. } => Verdict::Accepted { token: Secret(Bytes::new()), user, valid_for: None },
+            State::Plain(_)
+            | State::Scram { .. }
+            | State::Challenged { .. }
+            | State::Bearer { .. }
+            | State::TokenRefused(_)
+            | State::Over => Verdict::Refused(Refusal::Over),
+        }
+    }
+
+    /// `[authzid] NUL authcid NUL passwd`.
+    fn plain_password(&mut self, directory: &Directory, message: &[u8]) -> Result<Verdict, Refusal> {
+        let mut parts = message.split(|b| *b == 0);
+        let (Some(acting_for), Some(user), Some(password), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(Refusal::Malformed("it does not have three parts"));
+        };
+        let user = text(user)?;
+        if user.is_empty() || password.is_empty() {
+            return Err(Refusal::Malformed("a part of it is empty"));
+        }
+        let (scram, credential) = directory.of_either(user);
+        let derivation = credential.derivation(scram, Secret(Bytes::copy_from_slice(password)));
+        self.0 = State::Deriving {
+            scram,
+            credential: Box::new(credential.into_owned()),
+            user: user.into(),
+            acts_for_another: !acting_for.is_empty() && acting_for != user.as_bytes(),
+        };
+        Ok(Verdict::Derive(Box::new(derivation)))
     }
 
     fn scram_first(
@@ -147,6 +196,7 @@ impl fmt::Debug for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             State::Plain(_) => "Plain",
+            State::Deriving { .. } => "Deriving",
             State::Scram { .. } => "Scram",
             State::Challenged { .. } => "Challenged",
             State::Bearer { .. } => "Bearer",
@@ -158,26 +208,6 @@ impl fmt::Debug for Exchange {
 
 fn text(bytes: &[u8]) -> Result<&str, Refusal> {
     core::str::from_utf8(bytes).map_err(|_| Refusal::Malformed("it is no UTF-8"))
-}
-
-/// `[authzid] NUL authcid NUL passwd`.
-fn plain(directory: &Directory, message: &[u8]) -> Result<Verdict, Refusal> {
-    let mut parts = message.split(|b| *b == 0);
-    let (Some(acting_for), Some(user), Some(password), None) = (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err(Refusal::Malformed("it does not have three parts"));
-    };
-    let user = text(user)?;
-    if user.is_empty() || password.is_empty() {
-        return Err(Refusal::Malformed("a part of it is empty"));
-    }
-    if !directory.knows(user, password) {
-        return Err(Refusal::Credentials);
-    }
-    if !acting_for.is_empty() && acting_for != user.as_bytes() {
-        return Err(Refusal::ActingFor);
-    }
-    Ok(Verdict::Accepted { token: Secret(Bytes::new()), user: user.into(), valid_for: None })
 }
 
 /// What the first message of a SCRAM client says.

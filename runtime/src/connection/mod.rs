@@ -164,6 +164,7 @@ enum Arrived<S> {
     Learned,
     Examiner(Result<Box<sasl::server::Exchange>, String>),
     Secrets(Result<Box<sasl::client::Exchange>, String>),
+    Derived(Leg, Box<sasl::scram::Keys>),
 }
 
 struct Connection<N: Net> {
@@ -469,6 +470,7 @@ impl<N: Net> Connection<N> {
             Arrived::Learned => self.handle(Event::Drain),
             Arrived::Examiner(brought) => self.handle(Event::Examiner(brought)),
             Arrived::Secrets(brought) => self.handle(Event::Secrets(brought)),
+            Arrived::Derived(leg, keys) => self.handle(Event::Derived(leg, keys)),
             Arrived::Connected(Err(e)) => self.handle(Event::ConnectFailed(e.to_string())),
         }
     }
@@ -510,6 +512,16 @@ impl<N: Net> Connection<N> {
                 Action::LogIn => {
                     let (net, sasl) = (net.clone(), cluster.sasl());
                     self.asking = Some(Box::pin(async move { Arrived::Secrets(sasl.secrets(&net).await) }));
+                }
+                Action::Derive(leg, derivation) => {
+                    let (leg, derivation, sasl) = (*leg, (**derivation).clone(), cluster.sasl());
+                    self.asking = Some(Box::pin(async move {
+                        let keys = match leg {
+                            Leg::Client => sasl.keys(derivation).await,
+                            Leg::Upstream => sasl.own_keys(derivation).await,
+                        };
+                        Arrived::Derived(leg, Box::new(keys))
+                    }));
                 }
                 Action::LetIn(mechanism) => cluster.metrics.authentication(Some(*mechanism), true),
                 Action::Denied { mechanism, name, why } => {

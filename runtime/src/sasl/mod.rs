@@ -5,7 +5,10 @@
 
 pub(crate) mod credentials;
 mod fetched;
+mod hashing;
 mod http;
+
+pub(crate) use self::hashing::Hashing;
 
 use self::{
     fetched::{FetchedKeys, FetchedTokens},
@@ -26,12 +29,13 @@ use kroxy_core::{
         Mechanism, bearer, client,
         directory::Directory,
         jwt::{Demands, Issuer, Keys},
-        scram::{Nonce, Scram},
+        scram::{Derivation, Keys as ScramKeys, Nonce, Scram},
         server,
     },
 };
 use ring::rand::{SecureRandom, SystemRandom};
 use std::sync::Arc;
+use tokio::sync::Mutex;
 use tracing::warn;
 
 const CREDENTIALS: &str = "sasl.credentials";
@@ -94,6 +98,9 @@ pub(crate) struct ClusterSasl {
     directory: Option<Arc<Directory>>,
     issuer: Option<IssuerKeys>,
     upstream: Option<Own>,
+    hashing: Hashing,
+    /// What the keys of the proxy's own password are made of, and they: upstream has one salt for it.
+    own_keys: Mutex<Option<(Derivation, ScramKeys)>>,
 }
 
 #[derive(Debug)]
@@ -149,7 +156,14 @@ impl ClusterSasl {
     /// # Errors
     /// The first thing that is wrong with the files.
     pub(crate) fn new(config: &VirtualCluster, material: &Material, crypto: &Crypto) -> Result<Self, SaslError> {
-        let mut made = Self { clock: crypto.clock(), directory: None, issuer: None, upstream: None };
+        let mut made = Self {
+            clock: crypto.clock(),
+            directory: None,
+            issuer: None,
+            upstream: None,
+            hashing: crypto.hashing(),
+            own_keys: Mutex::default(),
+        };
         if let Some(sasl) = &config.sasl {
             if let Some(path) = &sasl.credentials {
                 made.directory = Some(Arc::new(directory(sasl, path, material, crypto)?));
@@ -197,6 +211,24 @@ impl ClusterSasl {
                 server::Exchange::bearer(issuer, self.clock.since_epoch())
             }
         }))
+    }
+
+    /// The keys of a client's password. They are not kept: who has them could pass for the client.
+    pub(crate) async fn keys(&self, derivation: Derivation) -> ScramKeys {
+        self.hashing.keys(derivation).await
+    }
+
+    /// The keys of the proxy's own password. Connections that log in together wait for those of the first.
+    pub(crate) async fn own_keys(&self, derivation: Derivation) -> ScramKeys {
+        let mut held = self.own_keys.lock().await;
+        if let Some((of, keys)) = &*held
+            && *of == derivation
+        {
+            return keys.clone();
+        }
+        let keys = self.hashing.keys(derivation.clone()).await;
+        *held = Some((derivation, keys.clone()));
+        keys
     }
 
     /// Whether the proxy logs in to upstream, and how.

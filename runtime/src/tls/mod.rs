@@ -35,7 +35,7 @@ pub use self::{
     files::{Contents, Needed, of_clients, of_upstream},
 };
 
-use crate::clock::Clock;
+use crate::{clock::Clock, sasl::Hashing};
 use kroxy_core::{
     config::{
         VirtualCluster,
@@ -59,6 +59,7 @@ pub struct Crypto {
     clock: Clock,
     /// What makes users that are not there look like some that are. Of the process, so that they always look the same.
     decoy: [u8; 32],
+    hashing: Hashing,
 }
 
 impl std::fmt::Debug for Crypto {
@@ -77,11 +78,21 @@ impl Crypto {
     pub fn of(provider: CryptoProvider, clock: Clock) -> Self {
         let mut decoy = [0; 32];
         provider.secure_random.fill(&mut decoy).expect("a system without random numbers has no TLS either");
-        Self { provider, clock, decoy }
+        Self { provider, clock, decoy, hashing: Hashing::aside() }
+    }
+
+    /// The same with passwords hashed on the thread that asks, as a simulation needs it. Elsewhere that holds up whoever shares it.
+    #[must_use]
+    pub fn hashing_here(self) -> Self {
+        Self { hashing: Hashing::Here, ..self }
     }
 
     pub(crate) const fn clock(&self) -> Clock {
         self.clock
+    }
+
+    pub(crate) fn hashing(&self) -> Hashing {
+        self.hashing.clone()
     }
 
     pub(crate) const fn decoy(&self) -> [u8; 32] {

@@ -55,8 +55,13 @@ fn log_in(port: u16, exchange: Exchange) -> (TcpStream, Result<(), LoginError>) 
     let (mut login, mut next) = Login::start(exchange);
     loop {
         stream.write_all(&next.0).expect("read");
-        match login.response(&answer(&mut stream)) {
+        let progress = login.response(&answer(&mut stream)).and_then(|progress| match progress {
+            Progress::Derive(derivation) => login.derived(&derivation.keys()),
+            progress @ (Progress::Send(_) | Progress::Done { .. }) => Ok(progress),
+        });
+        match progress {
             Ok(Progress::Send(token)) => next = token,
+            Ok(Progress::Derive(_)) => panic!("once is enough"),
             Ok(Progress::Done { .. }) => return (stream, Ok(())),
             Err(e) => return (stream, Err(e)),
         }

@@ -118,7 +118,12 @@ async fn serve(mut stream: TcpStream, seen: &Seen, directory: &Arc<Directory>) -
                 [id, &[0, 0, 0, 0, 0, 0][..]].concat()
             }
             (36, Login::Exchanging(exchange)) => {
-                let (error, token, lasts) = match exchange.step(&body[4..]) {
+                let verdict = match exchange.step(&body[4..]) {
+                    Verdict::Derive(derivation) => exchange.derived(&derivation.keys()),
+                    verdict @ (Verdict::Challenge(_) | Verdict::Accepted { .. } | Verdict::Refused(_)) => verdict,
+                };
+                let (error, token, lasts) = match verdict {
+                    Verdict::Derive(_) => panic!("once is enough"),
                     Verdict::Challenge(token) => (0, token, 0),
                     Verdict::Accepted { token, user, .. } => {
                         seen.users.lock().expect("whole").push(user.into());

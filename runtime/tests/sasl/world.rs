@@ -216,6 +216,10 @@ impl Client {
             self.0.read_exact(&mut answer[4..]).await.expect("all of it");
             match login.response(&answer)? {
                 Progress::Send(token) => next = token,
+                Progress::Derive(derivation) => {
+                    let Progress::Send(token) = login.derived(&derivation.keys())? else { panic!("no proof") };
+                    next = token;
+                }
                 Progress::Done { .. } => return Ok(()),
             }
         }

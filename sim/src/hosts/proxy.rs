@@ -195,7 +195,7 @@ impl ProxyHost {
         });
         let source = Source { name: Some("sim.ron".to_owned()), read };
         let loaded = (source.read)()?;
-        let crypto = Crypto::of(tls::provider(), self.around.clock());
+        let crypto = Crypto::of(tls::provider(), self.around.clock()).hashing_here();
         let seed = self.around.seed.wrapping_add(self.number.into());
         let proxy = Proxy::with_crypto(loaded, source, net.clone(), crypto, seed);
         let mut events = proxy.events();

@@ -167,6 +167,23 @@ fn a_wrong_password_is_told_late_and_without_a_reason() {
 }
 
 #[test]
+fn a_password_is_judged_elsewhere_and_nothing_behind_it_is_looked_at_meanwhile() {
+    let mut p = Pair::new(admitting());
+    p.derives = false;
+    p.client(&handshake(1, 1, "PLAIN")).expect_client(&handshake_answer(1, 0));
+    p.client(&[token(2, 2, b"\0alice\0pencil"), metadata(3)].concat());
+    p.expect_action(&examine(Mechanism::Plain, b"\0alice\0pencil"));
+    p.happens(plain()).expect_client(&[]);
+    let Some(Action::Derive(Leg::Client, derivation)) = p.actions.pop() else { panic!("no password is judged here") };
+    p.happens(plain()).expect_nothing();
+    assert!(!format!("{derivation:?}").contains("pencil"));
+    p.happens(Event::Derived(Leg::Upstream, Box::new(derivation.keys()))).expect_nothing();
+    p.happens(Event::Derived(Leg::Client, Box::new(derivation.keys()))).expect_client(&accepted(2, 2, b"", 0));
+    assert!(p.took(&Action::LetIn(Mechanism::Plain)) && p.took(&Action::Resolve));
+    p.happens(Event::Derived(Leg::Client, Box::new(derivation.keys()))).expect_client(&[]);
+}
+
+#[test]
 fn a_refusal_names_who_was_claimed_and_no_password() {
     let mut p = Pair::new(admitting());
     p.client(&handshake(1, 1, "PLAIN")).client(&token(2, 2, b"\0al\nice\0pencil-box")).take_actions();
@@ -198,8 +215,8 @@ fn scram_lets_in_with_and_without_headers() {
         p.expect_action(&examine(Mechanism::ScramSha256, &first));
         p.happens(scram());
         let challenge = unframed(&p.reached(Leg::Client), version);
-        let Ok(client::Next::Send(last)) = alice.challenged(&challenge) else { panic!("no proof") };
-        say(&mut p, &framed(3, &last.0));
+        let last = proof(&mut alice, &challenge);
+        say(&mut p, &framed(3, &last));
         let signature = unframed(&p.reached(Leg::Client), version);
         assert_eq!(alice.challenged(&signature), Ok(client::Next::Done));
         p.expect_action(&Action::LetIn(Mechanism::ScramSha256));
@@ -207,6 +224,13 @@ fn scram_lets_in_with_and_without_headers() {
         connects(&mut p);
         p.expect_upstream(&metadata(4));
     }
+}
+
+/// What a client answers to a challenge.
+fn proof(client: &mut client::Exchange, challenge: &[u8]) -> Bytes {
+    let Ok(client::Next::Derive(derivation)) = client.challenged(challenge) else { panic!("no challenge") };
+    let Ok(client::Next::Send(last)) = client.derived(&derivation.keys()) else { panic!("no proof") };
+    last.0
 }
 
 /// The token in an answer: raw, or in a `SaslAuthenticate` response v1.
@@ -306,8 +330,8 @@ fn nobody_becomes_somebody_else_on_the_way() {
     p.client(&handshake(1, 3, "SCRAM-SHA-256")).expect_client(&handshake_answer(3, 0));
     p.client(&token(1, 4, &alice.first().expect("the first").0)).happens(scram());
     let challenge = unframed(&p.reached(Leg::Client), 1);
-    let Ok(client::Next::Send(last)) = alice.challenged(&challenge) else { panic!("no proof") };
-    p.client(&token(1, 5, &last.0)).expect_client(&[]);
+    let last = proof(&mut alice, &challenge);
+    p.client(&token(1, 5, &last)).expect_client(&[]);
     p.at(100).happens(Event::Tick).expect_closed("authentication_failed");
 }
 

@@ -111,6 +111,7 @@ fn scram_proves_both_sides() {
             let token = p.reached(Leg::Upstream).split_off(head);
             let answer = match broker.step(&token) {
                 Verdict::Challenge(token) | Verdict::Accepted { token, .. } => accepted(id, &token.0, 0),
+                Verdict::Derive(_) => panic!("SCRAM takes no password"),
                 Verdict::Refused(_) => {
                     let body = SaslAuthenticateResponse::default().with_error_code(58);
                     response(ApiKey::SASL_AUTHENTICATE, 1, id, &body)

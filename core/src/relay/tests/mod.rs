@@ -64,6 +64,8 @@ pub(super) struct Pair {
     pub(super) closed: Option<Cause>,
     /// How long it takes to write what a plan says.
     pub(super) writing: Duration,
+    /// Whether keys that are to be derived are derived at once.
+    pub(super) derives: bool,
     /// The most bytes that were kept because the relay wanted more of them or took none.
     pub(super) most_kept: usize,
 }
@@ -90,6 +92,7 @@ impl Pair {
             over: Vec::new(),
             closed: None,
             writing: Duration::ZERO,
+            derives: true,
             most_kept: 0,
         }
     }
@@ -132,6 +135,7 @@ impl Pair {
     pub(super) fn arrives(&mut self, leg: Leg, bytes: &[u8]) -> &mut Self {
         self.inbox[index(leg)].extend_from_slice(bytes);
         self.show(leg);
+        self.derive();
         self
     }
 
@@ -143,7 +147,17 @@ impl Pair {
             self.closed.get_or_insert(cause);
         }
         self.unblock();
+        self.derive();
         self
+    }
+
+    fn derive(&mut self) {
+        while self.derives
+            && let Some(at) = self.actions.iter().position(|action| matches!(action, Action::Derive(..)))
+            && let Action::Derive(leg, derivation) = self.actions.remove(at)
+        {
+            self.happens(Event::Derived(leg, Box::new(derivation.keys())));
+        }
     }
 
     pub(super) fn eof(&mut self, leg: Leg) -> &mut Self {

@@ -30,14 +30,30 @@ fn secret(text: &str) -> Secret {
 fn challenge(verdict: Verdict) -> Bytes {
     match verdict {
         Verdict::Challenge(challenge) => challenge.0,
-        Verdict::Accepted { .. } | Verdict::Refused(_) => panic!("no challenge: {verdict:?}"),
+        Verdict::Accepted { .. } | Verdict::Refused(_) | Verdict::Derive(_) => panic!("no challenge: {verdict:?}"),
     }
 }
 
 fn to_send(next: Next) -> Bytes {
     match next {
         Next::Send(token) => token.0,
-        Next::Done => panic!("nothing is left to be sent"),
+        Next::Done | Next::Derive(_) => panic!("nothing is left to be sent"),
+    }
+}
+
+/// What a client says to a server's token, keys included.
+fn challenged(client: &mut client::Exchange, token: &[u8]) -> Result<Next, Mistrust> {
+    match client.challenged(token)? {
+        Next::Derive(derivation) => client.derived(&derivation.keys()),
+        next @ (Next::Send(_) | Next::Done) => Ok(next),
+    }
+}
+
+/// What a server says to a client's token, keys included.
+fn judged(server: &mut Exchange, token: &[u8]) -> Verdict {
+    match server.step(token) {
+        Verdict::Derive(derivation) => server.derived(&derivation.keys()),
+        verdict @ (Verdict::Challenge(_) | Verdict::Accepted { .. } | Verdict::Refused(_)) => verdict,
     }
 }
 
@@ -59,9 +75,9 @@ fn both_sides_say_what_the_rfc_says() {
             client::Exchange::scram(scram, "user", secret("pencil"), Nonce::written("rOprNGfwEbeRWgbNEkqO"));
         let first = client.first().expect("the first").0;
         assert_eq!(first, "n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
-        let challenged = challenge(server.step(&first));
-        assert_eq!(challenged, format!("r={rest},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"));
-        let last = to_send(client.challenged(&challenged).expect("an honest server"));
+        let asked = challenge(server.step(&first));
+        assert_eq!(asked, format!("r={rest},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"));
+        let last = to_send(challenged(&mut client, &asked).expect("an honest server"));
         assert_eq!(last, format!("c=biws,r={rest},p={proof}"));
         let Verdict::Accepted { token, user, valid_for: None } = server.step(&last) else { panic!("refused") };
         assert_eq!((token.0.as_ref(), &*user), (format!("v={signature}").as_bytes(), "user"));
@@ -85,11 +101,14 @@ fn scram_with(
             Verdict::Challenge(challenge) => (challenge.0, None),
             Verdict::Accepted { token, user, .. } => (token.0, Some(user)),
             Verdict::Refused(refusal) => return Ok(Err(refusal)),
+            Verdict::Derive(_) => panic!("SCRAM takes no password"),
         };
-        match (client.challenged(&change(n + 1, &answer))?, over) {
+        match (challenged(&mut client, &change(n + 1, &answer))?, over) {
             (Next::Done, Some(user)) => return Ok(Ok(user)),
             (Next::Send(next), None) => token = next.0,
-            (Next::Done, None) | (Next::Send(_), Some(_)) => panic!("one side is done and the other is not"),
+            (Next::Done, None) | (Next::Send(_), Some(_)) | (Next::Derive(_), _) => {
+                panic!("one side is done and the other is not")
+            }
         }
         n += 2;
     }
@@ -116,7 +135,7 @@ fn who_does_not_exist_looks_like_who_does() {
 
 #[test]
 fn plain_takes_the_password_and_nothing_else() {
-    let judged = |token: &[u8]| Exchange::plain(directory()).step(token);
+    let judged = |token: &[u8]| judged(&mut Exchange::plain(directory()), token);
     let accepted = Verdict::Accepted { token: Secret(Bytes::new()), user: "user".into(), valid_for: None };
     assert_eq!(judged(b"\0user\0pencil"), accepted);
     assert_eq!(judged(b"user\0user\0pencil"), accepted);
@@ -155,7 +174,7 @@ fn our_client_proves_nothing_to_a_server_that_is_none() {
     let answered = |challenge: &str| {
         let mut client = client::Exchange::scram(Scram::Sha256, "user", secret("pencil"), Nonce::written("abc"));
         client.first().expect("the first");
-        client.challenged(challenge.as_bytes())
+        challenged(&mut client, challenge.as_bytes())
     };
     assert!(matches!(answered("r=abcdef,s=W22ZaJ0SNY4=,i=4096"), Ok(Next::Send(_))));
     assert_eq!(answered("r=abc,s=W22ZaJ0SNY4=,i=4096"), Err(Mistrust::Nonce), "nothing is the server's");
@@ -169,7 +188,7 @@ fn our_client_proves_nothing_to_a_server_that_is_none() {
     }
     let mut client = client::Exchange::scram(Scram::Sha256, "user", secret("pencil"), Nonce::written("abc"));
     client.first().expect("the first");
-    client.challenged(b"r=abcdef,s=W22ZaJ0SNY4=,i=4096").expect("a challenge");
+    challenged(&mut client, b"r=abcdef,s=W22ZaJ0SNY4=,i=4096").expect("a challenge");
     assert_eq!(client.challenged(b"v=W22ZaJ0SNY4="), Err(Mistrust::Server));
 }
 
@@ -187,7 +206,8 @@ fn nothing_secret_is_shown() {
     }
     shown += &format!("{:?}", Credential::of_password(Scram::Sha256, b"pencil", USER_SALT.to_vec(), few()));
     let mut server = Exchange::plain(directory());
-    shown += &format!("{server:?} {:?}", server.step(b"\0user\0pencilpencil"));
+    let asked = server.step(b"\0user\0pencilpencil");
+    shown += &format!("{server:?} {asked:?}");
     assert!(!shown.contains("pencil"), "{shown}");
     let keys = Credential::of_password(Scram::Sha256, b"pencil", USER_SALT.to_vec(), few());
     assert!(!shown.contains(&keys.stored_key_text()) && !shown.contains(&keys.salt_text()), "{shown}");
@@ -218,8 +238,8 @@ proptest! {
         let lets_in = |password: &str| {
             let mut server = Exchange::scram(Scram::Sha512, directory.clone(), Nonce::of([1; 18]));
             let mut client = client::Exchange::scram(Scram::Sha512, &user, secret(password), Nonce::of([2; 18]));
-            let challenged = challenge(server.step(&client.first().expect("the first").0));
-            let last = to_send(client.challenged(&challenged).expect("an honest server"));
+            let asked = challenge(server.step(&client.first().expect("the first").0));
+            let last = to_send(challenged(&mut client, &asked).expect("an honest server"));
             match server.step(&last) {
                 Verdict::Accepted { token, user: who, .. } => {
                     assert_eq!((&*who, client.challenged(&token.0)), (user.as_str(), Ok(Next::Done)));
@@ -229,13 +249,13 @@ proptest! {
                     assert_eq!(refusal, Refusal::Credentials);
                     false
                 }
-                Verdict::Challenge(_) => panic!("a third message"),
+                Verdict::Challenge(_) | Verdict::Derive(_) => panic!("a third message"),
             }
         };
         prop_assert!(lets_in(&password));
         prop_assert_eq!(lets_in(&guess), guess == password);
         let mut plain = Exchange::plain(directory.clone());
-        let is_in = matches!(plain.step(format!("\0{user}\0{guess}").as_bytes()), Verdict::Accepted { .. });
+        let is_in = matches!(judged(&mut plain, format!("\0{user}\0{guess}").as_bytes()), Verdict::Accepted { .. });
         prop_assert_eq!(is_in, guess == password);
     }
 
@@ -264,9 +284,9 @@ proptest! {
         let mut client = client::Exchange::scram(Scram::Sha256, "user", secret("pencil"), Nonce::of([2; 18]));
         let _ = client.first();
         for token in &tokens {
-            let is_in = matches!(server.step(token), Verdict::Accepted { .. });
+            let is_in = matches!(judged(&mut server, token), Verdict::Accepted { .. });
             prop_assert!(!is_in);
-            prop_assert_ne!(client.challenged(token), Ok(Next::Done));
+            prop_assert_ne!(challenged(&mut client, token), Ok(Next::Done));
         }
     }
 }
