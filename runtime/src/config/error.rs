@@ -3,6 +3,7 @@
 use super::{
     hints,
     locate::{FieldPath, locate},
+    secrets::masked,
 };
 use crate::limits;
 use miette::{
@@ -59,6 +60,7 @@ impl ConfigError {
 /// A text that is no configuration. Displayed, it is one line for a log.
 #[derive(Debug)]
 pub struct Invalid {
+    /// Without secrets that do not belong there.
     source: NamedSource<String>,
     /// At least one.
     problems: Vec<Problem>,
@@ -68,7 +70,7 @@ impl Invalid {
     /// `name` is how the text is called, such as the file's path.
     pub(super) fn new(name: &str, text: &str, problems: Vec<Problem>) -> Self {
         debug_assert!(!problems.is_empty(), "without a problem it is valid");
-        Self { source: NamedSource::new(name, text.to_owned()), problems }
+        Self { source: NamedSource::new(name, masked(text)), problems }
     }
 
     /// All problems that were found. There may be more behind a first one that keeps the text from being read.

@@ -16,6 +16,7 @@ mod raw_sasl;
 mod raw_tls;
 #[cfg(test)]
 mod reference;
+mod secrets;
 mod syntax;
 mod units;
 
