@@ -90,7 +90,9 @@ impl fmt::Display for Limit {
             Self::AuthenticationTimeout => "nobody authenticated itself in time (authentication_timeout)",
             Self::UnfinishedRequestTimeout => "a request did not go on in time (unfinished_request_timeout)",
             Self::UnreadResponseTimeout => "responses were not taken in time (unread_response_timeout)",
-            Self::UnfinishedRequests => "requests that have begun take as much memory as they may (max_unfinished_requests)",
+            Self::UnfinishedRequests => {
+                "requests that have begun take as much memory as they may (max_unfinished_requests)"
+            }
             Self::IdleTimeout => "nothing was said for too long (idle_timeout)",
         })
     }

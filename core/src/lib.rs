@@ -15,6 +15,7 @@ pub mod health;
 pub mod latency;
 pub mod limits;
 pub mod name;
+pub mod principal;
 pub mod proxy;
 pub mod proxy_protocol;
 pub mod reject;

@@ -5,6 +5,7 @@
 use core::{fmt, str::FromStr, time::Duration};
 
 use super::NonEmpty;
+use crate::principal::MappingRules;
 
 /// TLS towards the clients of a gateway.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -13,6 +14,8 @@ pub struct ClientTls {
     pub certificates: NonEmpty<CertificateFiles>,
     /// What clients have to show.
     pub client_auth: ClientAuth,
+    /// Who is known by which name for the certificate that it shows; `None`: by its subject.
+    pub principals: Option<MappingRules>,
     /// What may be agreed on.
     pub protocol: Protocol,
     /// How long a handshake may take; above zero.

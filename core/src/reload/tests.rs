@@ -305,6 +305,7 @@ mod tls {
         ClientTls {
             certificates: NonEmpty::new(vec![files("a")]).expect("one"),
             client_auth: ClientAuth::Required { ca: "ca.pem".to_owned() },
+            principals: None,
             protocol: Protocol::default(),
             handshake_timeout: ClientTls::HANDSHAKE_TIMEOUT,
         }

@@ -159,7 +159,8 @@ fn client_tls(tls: &ClientTls) -> String {
         ClientAuth::Requested { ca } => format!("clients may show a certificate signed by {ca}"),
         ClientAuth::Required { ca } => format!("clients show a certificate signed by {ca}"),
     };
-    format!("{} with {}; {demand}", tls.protocol, certificates.join(", "))
+    let rules = tls.principals.as_ref().map_or_else(String::new, |rules| format!(", whose name is told by {rules}"));
+    format!("{} with {}; {demand}{rules}", tls.protocol, certificates.join(", "))
 }
 
 fn upstream_tls(tls: &UpstreamTls) -> String {

@@ -13,6 +13,7 @@ pub(super) const RIGHT: &[(&str, &str)] = &[
     ("admin.tls.certificates.key", "a path in quotes, such as \"kroxy.key\""),
     ("admin.tls.certificates.pkcs12", "a path in quotes, such as \"kroxy.p12\"; without `chain` and `key`"),
     ("admin.tls.certificates.password_file", "a path in quotes, such as \"kroxy.p12.password\""),
+    ("admin.tls.principal_mapping_rules", "nothing: it is for gateways"),
     ("admin.tls.client_auth", "`None`, `Requested( ca: \"clients.pem\" )` or `Required( ca: \"clients.pem\" )`"),
     ("admin.tls.versions", "a list of `Tls12` and `Tls13`, such as [Tls13]"),
     (
@@ -138,6 +139,10 @@ pub(super) const RIGHT: &[(&str, &str)] = &[
         "a path in quotes, such as \"kroxy.p12\"; without `chain` and `key`",
     ),
     ("virtual_clusters.gateways.tls.certificates.password_file", "a path in quotes, such as \"kroxy.p12.password\""),
+    (
+        "virtual_clusters.gateways.tls.principal_mapping_rules",
+        "a list of rules such as [\"RULE:^CN=(.*?),.*$/$1/L\", \"DEFAULT\"], with `client_auth`",
+    ),
     (
         "virtual_clusters.gateways.tls.client_auth",
         "`None`, `Requested( ca: \"clients.pem\" )` or `Required( ca: \"clients.pem\" )`",

@@ -67,6 +67,10 @@ impl Parser<'_> {
         let asked_for_tls = raw.tls.is_some();
         let tls = self.client_tls(raw.tls, &path.field("tls")).flatten();
         let is_broken = asked_for_tls && tls.is_none();
+        if tls.as_ref().is_some_and(|tls| tls.principals.is_some()) {
+            let at = path.field("tls").field("principal_mapping_rules");
+            self.wrong(&at, "the admin API has no use for names: whoever shows a good certificate may do everything");
+        }
         let admin = Admin { bind: raw.bind, token_file: raw.token_file.map(|name| self.folder.join(name)), tls };
         if admin.is_exposed() && !admin.is_guarded() && !is_broken {
             let what = "whoever reaches the admin API may stop the proxy, so off loopback it needs a token_file, or tls \

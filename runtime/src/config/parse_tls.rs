@@ -8,9 +8,12 @@ use super::{
     parse::Parser,
     raw_tls::{RawCa, RawCertificate, RawClientAuth, RawClientTls, RawUpstreamTls, RawVersion},
 };
-use kroxy_core::config::{
-    NonEmpty,
-    tls::{CertificateFiles, ClientAuth, ClientTls, NoProtocol, Protocol, Trust, UpstreamTls},
+use kroxy_core::{
+    config::{
+        NonEmpty,
+        tls::{CertificateFiles, ClientAuth, ClientTls, NoProtocol, Protocol, Trust, UpstreamTls},
+    },
+    principal::MappingRules,
 };
 
 impl Parser<'_> {
@@ -30,12 +33,32 @@ impl Parser<'_> {
             RawClientAuth::Requested { ca } => self.file(&ca, &at).map(|ca| ClientAuth::Requested { ca }),
             RawClientAuth::Required { ca } => self.file(&ca, &at).map(|ca| ClientAuth::Required { ca }),
         };
+        let principals = self.mapping_rules(raw.principal_mapping_rules, client_auth.as_ref(), path);
         Some(Some(ClientTls {
             certificates: certificates?,
             client_auth: client_auth?,
+            principals: principals?,
             protocol: protocol?,
             handshake_timeout: raw.handshake_timeout.get(),
         }))
+    }
+
+    /// The outer `None` is a problem, the inner one that there are no rules.
+    fn mapping_rules(
+        &mut self,
+        raw: Option<Vec<String>>,
+        client_auth: Option<&ClientAuth>,
+        path: &FieldPath,
+    ) -> Option<Option<MappingRules>> {
+        let Some(raw) = raw else { return Some(None) };
+        let at = path.field("principal_mapping_rules");
+        if client_auth == Some(&ClientAuth::None) {
+            self.wrong(&at, "nobody is asked for a certificate (client_auth), and yet there are rules for them");
+        } else if raw.is_empty() {
+            self.wrong(&at, "without a rule that matches nobody could be let in");
+        }
+        let rules: Vec<_> = raw.iter().enumerate().map(|(n, rule)| self.good(&at.place(n), rule.parse())).collect();
+        rules.into_iter().collect::<Option<Vec<_>>>().map(|rules| Some(MappingRules::new(rules)))
     }
 
     /// The outer `None` is a problem, the inner one plain Kafka.

@@ -18,6 +18,11 @@ pub(super) struct RawClientTls {
     #[serde(default)]
     #[cfg_attr(test, schemars(with = "String"))]
     pub(super) client_auth: RawClientAuth,
+    /// What a client that shows a certificate is called: the first rule that matches its whole subject decides, as with Kafka's
+    /// `ssl.principal.mapping.rules`. A rule is `RULE:pattern/replacement/`, with `L` or `U` behind it for lower or upper case, or
+    /// `DEFAULT`, the subject itself. Whom no rule matches is refused. Unless set, the subject as kroxy shows it.
+    #[serde(default)]
+    pub(super) principal_mapping_rules: Option<Vec<String>>,
     /// Versions of TLS that may be agreed on.
     #[serde(default = "versions")]
     pub(super) versions: Vec<RawVersion>,

@@ -76,8 +76,14 @@ pub(crate) async fn relay<N: Net>(
         Err(cause) => return cause,
     };
     let mut relay = Relay::new(around.spec.clone(), around.clock.now());
-    if let Some(subject) = client.stream.peer_subject() {
-        relay = relay.certified(&subject);
+    match around.tls.as_ref().map_or(Ok(None), |tls| tls.principal(&client.stream)) {
+        Ok(Some(name)) => relay = relay.certified(&name),
+        Ok(None) => {}
+        Err(unnamed) => {
+            let why = unnamed.to_string();
+            around.cluster.denied(around.seen.client_address(), None, None, &why);
+            return Cause::AuthenticationFailed(why);
+        }
     }
     let mut connection = Connection {
         around,

@@ -8,7 +8,10 @@ use super::{
     verify::NamingClients,
     versions,
 };
-use kroxy_core::config::tls::{ClientAuth, ClientTls};
+use kroxy_core::{
+    config::tls::{ClientAuth, ClientTls},
+    principal::MappingRules,
+};
 use rustls::{
     ServerConfig,
     client::verify_server_name,
@@ -82,7 +85,13 @@ pub(crate) struct Acceptor {
     acceptor: TlsAcceptor,
     /// How long a handshake may take.
     pub(crate) timeout: Duration,
+    principals: Option<MappingRules>,
 }
+
+/// The certificate that a client has shown is good, and nobody knows whose it is.
+#[derive(Debug, thiserror::Error)]
+#[error("no rule of principal_mapping_rules matches {0:?}")]
+pub(crate) struct Unnamed(String);
 
 impl std::fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -93,7 +102,14 @@ impl std::fmt::Debug for Acceptor {
 impl Acceptor {
     pub(crate) fn new(tls: &ClientTls, contents: &Contents<'_>, crypto: &Crypto) -> Result<Self, TlsError> {
         let acceptor = TlsAcceptor::from(server_config(tls, contents, crypto)?);
-        Ok(Self { acceptor, timeout: tls.handshake_timeout })
+        Ok(Self { acceptor, timeout: tls.handshake_timeout, principals: tls.principals.clone() })
+    }
+
+    /// Whom the certificate is of that a client has shown, if it has shown one.
+    pub(crate) fn principal<S>(&self, stream: &Stream<S>) -> Result<Option<String>, Unnamed> {
+        let Some(rules) = &self.principals else { return Ok(stream.peer_subject()) };
+        let Some(name) = stream.peer_distinguished_name() else { return Ok(None) };
+        rules.principal(&name).map(Some).ok_or(Unnamed(name))
     }
 
     /// Shakes hands with a client, within the time that there is for it. Its `first` byte may have been read.

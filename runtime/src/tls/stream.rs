@@ -1,6 +1,10 @@
 //! A stream with TLS or without, on either side of the proxy.
 
-use super::{certificate::subject_of, read_ahead::ReadAhead};
+use super::{
+    certificate::{distinguished_name_of, subject_of},
+    read_ahead::ReadAhead,
+};
+use rustls::pki_types::CertificateDer;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -20,10 +24,7 @@ pub(crate) enum Stream<S> {
 impl<S> Stream<S> {
     /// Whether the other side has shown a certificate, which then was accepted.
     pub(crate) fn has_certified_peer(&self) -> bool {
-        match self {
-            Self::Plain(_) => false,
-            Self::Tls(stream) => stream.get_ref().1.peer_certificates().is_some(),
-        }
+        self.peer_certificate().is_some()
     }
 
     /// What it all goes through.
@@ -36,9 +37,18 @@ impl<S> Stream<S> {
 
     /// The subject of the certificate that the other side has shown, which then was accepted.
     pub(crate) fn peer_subject(&self) -> Option<String> {
+        self.peer_certificate().map(subject_of)
+    }
+
+    /// The same as Kafka's rules have it.
+    pub(crate) fn peer_distinguished_name(&self) -> Option<String> {
+        self.peer_certificate().map(distinguished_name_of)
+    }
+
+    fn peer_certificate(&self) -> Option<&CertificateDer<'static>> {
         match self {
             Self::Plain(_) => None,
-            Self::Tls(stream) => stream.get_ref().1.peer_certificates()?.first().map(subject_of),
+            Self::Tls(stream) => stream.get_ref().1.peer_certificates()?.first(),
         }
     }
 }

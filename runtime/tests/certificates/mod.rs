@@ -2,8 +2,8 @@
 
 use crate::folder::Folder;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
 };
 
 /// Writes `NAME.pem` and `NAME.key`.
@@ -45,6 +45,15 @@ impl Authority {
         self.sign_for_years(names, 2020, 2090)
     }
 
+    /// A certificate of somebody with this distinguished name, that is good now.
+    pub(crate) fn sign_as(&self, name: &[(DnType, &str)]) -> Made {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.distinguished_name = DistinguishedName::new();
+        name.iter().for_each(|(kind, value)| params.distinguished_name.push(kind.clone(), *value));
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.signed(&params)
+    }
+
     /// The same that is good from and until the first of January of these years.
     pub(crate) fn sign_for_years(&self, names: &[&str], from: i32, until: i32) -> Made {
         let alternatives: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -52,6 +61,10 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, names[0]);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(until, 1, 1));
+        self.signed(&params)
+    }
+
+    fn signed(&self, params: &CertificateParams) -> Made {
         let key = KeyPair::generate().expect("a key");
         let chain = params.signed_by(&key, &self.issuer).expect("signed").pem();
         Made { chain, key: key.serialize_pem() }

@@ -8,6 +8,7 @@ mod folder;
 mod frames;
 #[path = "../ports/mod.rs"]
 mod ports;
+mod principals;
 mod sni;
 
 use certificates::{Authority, Made, keep};
@@ -303,34 +304,6 @@ async fn a_client_certificate_is_asked_for_as_configured_and_a_bad_one_never_pas
         }
         world.end().await;
     }
-}
-
-#[tokio::test]
-async fn a_client_with_a_certificate_is_known_by_its_subject() {
-    let (folder, servers, clients) = gateway_files();
-    let world = World::serving(folder, &format!(r#"{PAIR}, client_auth: Requested(ca: "{{}}clients.pem")"#), "").await;
-    for (shown, known) in [(Some(clients.sign(&["alice"])), Some("CN=alice")), (None, None)] {
-        let connected = connect(world.clients_at, client_config(&servers, shown.as_ref(), BOTH), "kroxy.example").await;
-        let mut client = connected.expect("let in");
-        client.write_all(HEARTBEAT).await.expect("read");
-        let clients = || world.proxy.status().virtual_clusters[0].clients.clone();
-        let asked = async {
-            while !clients().iter().any(|client| !client.client_id.is_empty()) {
-                tokio::task::yield_now().await;
-            }
-        };
-        timeout(PATIENCE, asked).await.expect("in time");
-        assert_eq!(clients()[0].principal.as_deref(), known);
-        assert_eq!(clients()[0].sasl_mechanism, None);
-        drop(client);
-        let gone = async {
-            while !clients().is_empty() {
-                tokio::task::yield_now().await;
-            }
-        };
-        timeout(PATIENCE, gone).await.expect("in time");
-    }
-    world.end().await;
 }
 
 #[tokio::test]

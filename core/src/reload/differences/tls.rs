@@ -5,6 +5,7 @@ use super::Differences;
 use crate::{
     cluster::Change,
     config::tls::{CertificateFiles, ClientAuth, ClientTls, Trust, UpstreamTls},
+    principal::MappingRules,
 };
 
 pub(super) fn compare_clients(found: &mut Differences, field: &str, old: Option<&ClientTls>, new: Option<&ClientTls>) {
@@ -13,7 +14,7 @@ pub(super) fn compare_clients(found: &mut Differences, field: &str, old: Option<
         found.compare(field, Change::Drain, &old.is_some(), &new.is_some(), on);
         return;
     };
-    let ClientTls { certificates, client_auth, protocol, handshake_timeout } = old;
+    let ClientTls { certificates, client_auth, principals, protocol, handshake_timeout } = old;
     let show = |all: &[CertificateFiles]| all.iter().map(certificate).collect::<Vec<_>>().join(", ");
     let certificates: &[_] = certificates;
     let now: &[_] = &new.certificates;
@@ -21,6 +22,9 @@ pub(super) fn compare_clients(found: &mut Differences, field: &str, old: Option<
     let same_demand = core::mem::discriminant(client_auth) == core::mem::discriminant(&new.client_auth);
     let change = if same_demand { Change::Live } else { Change::Drain };
     found.compare(&format!("{field}.client_auth"), change, client_auth, &new.client_auth, demand);
+    let rules = format!("{field}.principal_mapping_rules");
+    let show = |rules: &Option<MappingRules>| rules.as_ref().map_or("none".to_owned(), ToString::to_string);
+    found.compare(&rules, Change::Live, principals, &new.principals, show);
     found.compare(&format!("{field}.protocol"), Change::Live, protocol, &new.protocol, ToString::to_string);
     let timeout = format!("{field}.handshake_timeout");
     found.compare(&timeout, Change::Live, handshake_timeout, &new.handshake_timeout, super::debug);
