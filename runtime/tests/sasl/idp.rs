@@ -1,7 +1,13 @@
 //! Somebody who issues tokens: keys at one address, tokens at another.
 
+use crate::certificates::Made;
+use ::ring::signature::{Ed25519KeyPair, KeyPair};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
-use ring::signature::{Ed25519KeyPair, KeyPair};
+use rustls::{
+    ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
 use std::{
     collections::BTreeMap,
     io,
@@ -10,10 +16,11 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpListener,
     task::JoinSet,
 };
+use tokio_rustls::TlsAcceptor;
 
 /// Since 1970-01-01.
 pub(crate) fn today() -> Duration {
@@ -65,6 +72,23 @@ struct Books {
 
 impl Idp {
     pub(crate) async fn new() -> Self {
+        Self::serving(None).await
+    }
+
+    /// One that is asked with TLS, and shows this certificate.
+    pub(crate) async fn with_tls(made: &Made) -> Self {
+        let chain = CertificateDer::pem_slice_iter(made.chain.as_bytes()).collect::<Result<_, _>>().expect("PEM");
+        let key = PrivateKeyDer::from_pem_slice(made.key.as_bytes()).expect("a key");
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("supported")
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .expect("a pair");
+        Self::serving(Some(TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    async fn serving(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let at = listener.local_addr().expect("bound");
         let books = Arc::new(Mutex::new(Books::default()));
@@ -73,8 +97,13 @@ impl Idp {
         tasks.spawn(async move {
             let mut clients = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let books = shared.clone();
-                clients.spawn(async move { serve(stream, &books).await });
+                let (books, tls) = (shared.clone(), tls.clone());
+                clients.spawn(async move {
+                    match tls {
+                        None => serve(stream, &books).await,
+                        Some(tls) => serve(tls.accept(stream).await?, &books).await,
+                    }
+                });
             }
         });
         Self { at, books, _tasks: tasks }
@@ -91,7 +120,7 @@ impl Idp {
     }
 }
 
-async fn serve(mut stream: TcpStream, books: &Mutex<Books>) -> io::Result<()> {
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, books: &Mutex<Books>) -> io::Result<()> {
     let mut asked = String::new();
     let mut buf = [0; 1024];
     loop {
@@ -115,5 +144,6 @@ async fn serve(mut stream: TcpStream, books: &Mutex<Books>) -> io::Result<()> {
         None => ("401 Unauthorized", r#"{"error":"invalid_client"}"#.to_owned()),
     };
     let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-    stream.write_all(format!("{head}{body}").as_bytes()).await
+    stream.write_all(format!("{head}{body}").as_bytes()).await?;
+    stream.shutdown().await
 }

@@ -2,6 +2,9 @@
 
 mod broker;
 #[expect(dead_code, reason = "the stories of TLS need more of it")]
+#[path = "../certificates/mod.rs"]
+mod certificates;
+#[expect(dead_code, reason = "the stories of TLS need more of it")]
 #[path = "../folder/mod.rs"]
 mod folder;
 #[expect(dead_code, reason = "the stories of addresses need more of it")]

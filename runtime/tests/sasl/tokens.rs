@@ -1,6 +1,7 @@
 //! Bearer tokens: of clients, judged by the keys of their issuer, and of the proxy itself.
 
 use crate::{
+    certificates::Authority,
     idp::{Idp, Key},
     world::World,
 };
@@ -107,4 +108,58 @@ async fn one_token_of_the_proxy_serves_all_its_connections() {
     assert!(client.is_closed().await, "without a token there is no login");
     world.ended_by("upstream_login_failed", 1).await;
     world.stop().await;
+}
+
+#[tokio::test]
+async fn keys_are_fetched_with_tls_from_nobody_but_who_the_authority_knows() {
+    let (authority, strangers) = (Authority::new("issuers"), Authority::new("strangers"));
+    let key = Key::new("k1", 1);
+    let refused = [strangers.sign(&["localhost"]), authority.sign(&["elsewhere.example"])];
+    for (made, lets_in) in [(&authority.sign(&["localhost"]), true), (&refused[0], false), (&refused[1], false)] {
+        let idp = Idp::with_tls(made).await;
+        idp.answer("/jwks", Some(&key.set()));
+        let keys = format!(r#"Url("https://localhost:{}/jwks"), ca: File("ca.pem")"#, idp.at.port());
+        let world = World::with_file(&BY_TOKENS.replace("KEYS", &keys), "", "ca.pem", &authority.pem).await;
+        let mut client = world.client().await;
+        if lets_in {
+            client.log_in(bearer(key.token("alice", 600))).await.expect("let in");
+            client.ask().await;
+            assert_eq!(idp.asked().len(), 1);
+        } else {
+            client.say_who(bearer(key.token("alice", 600))).await;
+            assert!(client.is_closed_after_handshake().await, "nobody can tell who it is");
+            world.ended_by("authentication_unavailable", 1).await;
+            assert_eq!(idp.asked(), [""; 0], "nothing is asked of a stranger");
+        }
+        world.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn the_proxys_secret_is_told_to_nobody_but_who_the_authority_knows() {
+    let (authority, strangers) = (Authority::new("issuers"), Authority::new("strangers"));
+    let key = Key::new("k1", 1);
+    let granted = format!(r#"{{"access_token":"{}","expires_in":600}}"#, key.token("kroxy", 600));
+    for (made, logs_in) in [(authority.sign(&["localhost"]), true), (strangers.sign(&["localhost"]), false)] {
+        let idp = Idp::with_tls(&made).await;
+        idp.answer("/token", Some(&granted));
+        let upstream = format!(
+            r#"sasl: (mechanism: "OAUTHBEARER", oauth: (endpoint: "https://localhost:{}/token", client_id: "kroxy",
+            client_secret_file: "PASSWORD", ca: File("ca.pem")))"#,
+            idp.at.port()
+        );
+        let world = World::with_file("", &upstream, "ca.pem", &authority.pem).await;
+        world.broker.believe(&key.set(), "idp");
+        let mut client = world.client().await;
+        if logs_in {
+            client.ask().await;
+            assert_eq!(world.broker.logged_in(), ["kroxy"]);
+        } else {
+            client.say_only().await;
+            assert!(client.is_closed().await);
+            world.ended_by("upstream_login_failed", 1).await;
+            assert_eq!(idp.asked(), [""; 0], "the secret stays here");
+        }
+        world.stop().await;
+    }
 }
