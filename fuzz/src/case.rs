@@ -2,7 +2,7 @@
 
 use crate::{
     dice::Dice,
-    targets::{broker, config, relay, rewrite},
+    targets::{broker, config, header, relay, rewrite, token},
 };
 use std::{fmt, str::FromStr};
 
@@ -17,6 +17,10 @@ pub enum Case {
     Broker(broker::Frames),
     /// A configuration file.
     Config(Vec<u8>),
+    /// What a connection through a load balancer begins with.
+    Header(header::Beginning),
+    /// What a client says who has a bearer token.
+    Token(token::Message),
 }
 
 /// Text that is no case.
@@ -34,11 +38,13 @@ impl Case {
     /// The case of a seed. Neighbouring seeds belong to different readers.
     pub fn draw(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
-        match seed % 8 {
+        match seed % 10 {
             0..=2 => Self::Relay(relay::Story::draw(&mut dice)),
             3..=5 => Self::Rewrite(rewrite::Body::draw(&mut dice)),
             6 => Self::Broker(broker::Frames::draw(&mut dice)),
-            _ => Self::Config(config::draw(&mut dice)),
+            7 => Self::Config(config::draw(&mut dice)),
+            8 => Self::Header(header::Beginning::draw(&mut dice)),
+            _ => Self::Token(token::Message::draw(&mut dice)),
         }
     }
 
@@ -49,6 +55,8 @@ impl Case {
             Self::Rewrite(_) => "rewrite",
             Self::Broker(_) => "broker",
             Self::Config(_) => "config",
+            Self::Header(_) => "header",
+            Self::Token(_) => "token",
         }
     }
 
@@ -59,6 +67,8 @@ impl Case {
             Self::Rewrite(body) => body.body.len(),
             Self::Broker(frames) => frames.size(),
             Self::Config(text) => text.len(),
+            Self::Header(beginning) => beginning.size(),
+            Self::Token(message) => message.size(),
         }
     }
 
@@ -72,6 +82,8 @@ impl Case {
             Self::Rewrite(body) => body.check(),
             Self::Broker(frames) => frames.check(),
             Self::Config(text) => config::check(text),
+            Self::Header(beginning) => beginning.check(),
+            Self::Token(message) => message.check(),
         }
     }
 
@@ -81,7 +93,7 @@ impl Case {
         const MIB: usize = 1 << 20;
         match self {
             Self::Relay(_) => MIB + 16 * self.size(), // both ways of cutting keep what went in and what came out
-            Self::Rewrite(_) => MIB + 24 * self.size(),
+            Self::Rewrite(_) | Self::Header(_) | Self::Token(_) => MIB + 24 * self.size(),
             Self::Broker(_) => 8 * MIB + 512 * self.size(), // a decoded element takes up to some 300 bytes
             Self::Config(_) => 8 * MIB + 1_024 * self.size(), // a report shows the text around each problem
         }
@@ -94,6 +106,8 @@ impl Case {
             Self::Rewrite(body) => body.smaller().into_iter().map(Self::Rewrite).collect(),
             Self::Broker(frames) => frames.smaller().into_iter().map(Self::Broker).collect(),
             Self::Config(text) => config::smaller(text).into_iter().map(Self::Config).collect(),
+            Self::Header(beginning) => beginning.smaller().into_iter().map(Self::Header).collect(),
+            Self::Token(message) => message.smaller().into_iter().map(Self::Token).collect(),
         }
     }
 }
@@ -105,6 +119,8 @@ impl fmt::Display for Case {
             Self::Relay(story) => story.fmt(f),
             Self::Rewrite(body) => body.fmt(f),
             Self::Broker(frames) => frames.fmt(f),
+            Self::Header(beginning) => beginning.fmt(f),
+            Self::Token(message) => message.fmt(f),
             Self::Config(text) => match std::str::from_utf8(text) {
                 Ok(text) => write!(f, "text\n{text}"),
                 Err(_) => write!(f, "hex\n{}", hex(text)),
@@ -124,6 +140,8 @@ impl FromStr for Case {
             "relay" => rest.parse().map(Self::Relay),
             "rewrite" => rest.parse().map(Self::Rewrite),
             "broker" => rest.parse().map(Self::Broker),
+            "header" => rest.parse().map(Self::Header),
+            "token" => rest.parse().map(Self::Token),
             "config" => match rest.split_once('\n') {
                 Some(("text", text)) => Ok(Self::Config(text.as_bytes().to_vec())),
                 Some(("hex", digits)) => unhex(digits.trim_end()).map(Self::Config),

@@ -23,7 +23,13 @@ pub fn loaded(config: Config) -> Loaded {
 
 /// The same with files that are read by `read`, which may say why one cannot be.
 pub fn loaded_by(config: Config, read: impl Fn(&Path) -> Result<Bytes, String>) -> Loaded {
-    let settings = digest(&(config.admin(), config.on_virtual_cluster_failure(), config.watch(), config.log(), config.max_unfinished_requests()));
+    let settings = digest(&(
+        config.admin(),
+        config.on_virtual_cluster_failure(),
+        config.watch(),
+        config.log(),
+        config.max_unfinished_requests(),
+    ));
     Loaded::new(config, settings, |cluster| material(cluster, &read))
 }
 

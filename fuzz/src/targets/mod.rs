@@ -2,5 +2,7 @@
 
 pub mod broker;
 pub mod config;
+pub mod header;
 pub mod relay;
 pub mod rewrite;
+pub mod token;
