@@ -122,8 +122,6 @@ pub enum Event {
     },
     /// Reading or writing failed.
     Broke(Leg, String),
-    /// The client is not read, because upstream does not take what came before: what it has sent since then is not late.
-    HeldBack,
     /// Execute no further request but those that a rejection would harm, and end when nothing is in flight.
     Drain,
     /// Time has passed.
@@ -262,10 +260,6 @@ impl Relay {
             Event::Broke(Leg::Client, _) if matches!(self.state, State::Leaving { .. }) => Err(Cause::ClientLeft),
             Event::Broke(Leg::Client, why) => Err(Cause::ClientBroke(why)),
             Event::Broke(Leg::Upstream, why) => Err(Cause::UpstreamBroke(why)),
-            Event::HeldBack => {
-                self.linger_anew(now);
-                Ok(())
-            }
             Event::Drain => self.drain(now, plan),
             Event::Tick => self.tick(now, plan),
         };
@@ -357,6 +351,10 @@ impl Relay {
                 Err(Cause::FirstRequestTimedOut(self.spec.first_request_timeout))
             }
             State::Leaving { deadline } if *deadline <= now => Err(Cause::ClientLeft),
+            State::Finishing { deadline } if *deadline <= now && self.patience.is_held_back() => {
+                self.linger_anew(now);
+                Ok(())
+            }
             State::Finishing { deadline } if *deadline <= now => self.linger_ended(now),
             State::Open | State::Leaving { .. } => match (self.idle_deadline(), self.spec.idle_timeout) {
                 (Some(deadline), Some(timeout)) if deadline <= now => Err(Cause::IdleTimedOut(timeout)),

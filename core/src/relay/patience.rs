@@ -18,6 +18,10 @@ pub(super) struct Patience {
 }
 
 impl Patience {
+    pub(super) const fn is_held_back(&self) -> bool {
+        self.held_back
+    }
+
     /// Bytes of the client were looked at. `is_inside`: the end of a request that streams is missing; `is_partial`: so is the rest of
     /// what has to be seen together; `settled`: something before that was taken.
     pub(super) fn fed(&mut self, is_inside: bool, is_partial: bool, settled: bool, now: Instant) {
@@ -34,10 +38,12 @@ impl Relay {
     /// The driver does not read the client for reasons that are not the client's, or reads it again.
     pub fn hold_back(&mut self, is_held_back: bool, now: Instant) {
         let Patience { request, held_back, .. } = &mut self.patience;
-        if *held_back && !is_held_back {
-            *request = request.map(|_| now);
-        }
+        let is_read_again = *held_back && !is_held_back;
         *held_back = is_held_back;
+        if is_read_again {
+            *request = request.map(|_| now);
+            self.linger_anew(now);
+        }
     }
 
     /// How the driver gets rid of what goes to the client: whether some of it `waits`, and whether the client `took` any since

@@ -54,14 +54,14 @@ pub(super) async fn finish<S: AsyncRead + AsyncWrite + Unpin>(
     };
     let upstream = async {
         if let Some(upstream) = upstream {
-            upstream.as_long_as_it_takes_bytes().await;
+            upstream.finish_while_it_takes_bytes().await;
         }
     };
     tokio::join!(client, upstream); // closed, or broken, or late: there is nothing more to be done for it
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Closing<S> {
-    async fn as_long_as_it_takes_bytes(mut self) {
+    async fn finish_while_it_takes_bytes(mut self) {
         loop {
             let waiting = self.io.waiting();
             let patience = if waiting > 0 { limits::UPSTREAM_LINGER } else { limits::LINGER };

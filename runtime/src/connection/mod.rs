@@ -211,7 +211,7 @@ impl<N: Net> Connection<N> {
                 step = poll_fn(|cx| self.poll(cx)) => step,
                 () = timer.as_mut(), if is_armed => {
                     self.armed = None;
-                    self.tick()
+                    self.handle(Event::Tick)
                 }
                 () = reaches(&mut stage, Stage::Draining), if !self.told_to_drain => {
                     self.told_to_drain = true;
@@ -228,13 +228,6 @@ impl<N: Net> Connection<N> {
     /// is armed anew.
     fn new_deadline(&self) -> Option<Instant> {
         self.relay.deadline().filter(|deadline| self.armed.is_none_or(|at| *deadline < at))
-    }
-
-    fn tick(&mut self) -> Result<(), Cause> {
-        if self.throttle.is_pausing() || self.upstream.as_ref().is_some_and(LegIo::is_congested) {
-            self.handle(Event::HeldBack)?;
-        }
-        self.handle(Event::Tick)
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {

@@ -25,11 +25,6 @@ impl Throttle {
         !std::mem::replace(&mut self.was_paused, true)
     }
 
-    /// Whether the client is not read now.
-    pub(super) const fn is_pausing(&self) -> bool {
-        self.pause.is_some()
-    }
-
     /// Ready where the client may be read.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(pause) = &mut self.pause {

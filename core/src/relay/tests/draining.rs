@@ -6,7 +6,7 @@ use super::{
     frames::*,
     server, spec,
 };
-use crate::{api::ApiKey, reject};
+use crate::{api::ApiKey, reject, time::Instant};
 use core::time::Duration;
 use kafka_protocol::{
     messages::{
@@ -277,7 +277,9 @@ fn a_client_that_upstream_holds_back_has_its_time_once_it_is_read_again() {
     let mut p = Pair::open(spec(), &opaque(1, b""));
     p.upstream(&opaque_ok(1, b"")).expect_client(&opaque_ok(1, b""));
     p.happens(Event::Drain).expect_action(&Action::Finish);
-    p.at(5_000).happens(Event::HeldBack).happens(Event::Tick).expect_nothing();
+    p.relay.hold_back(true, Instant::from_millis(10));
+    p.at(5_000).happens(Event::Tick).expect_nothing();
+    p.relay.hold_back(false, Instant::from_millis(5_000));
     p.at(9_999).happens(Event::Tick).expect_nothing();
     p.at(10_000).happens(Event::Tick).expect_closed("drained");
 }
@@ -430,6 +432,6 @@ fn records_behind_a_long_poll_keep_upstream_until_they_can_be_read() {
 fn the_linger_is_the_last_deadline() {
     let mut p = Pair::open(spec(), &fetch_of(1, 77, 5));
     p.at(100).happens(Event::Drain);
-    let left = p.relay.deadline().map(|d| d.since(crate::time::Instant::from_millis(100)));
+    let left = p.relay.deadline().map(|d| d.since(Instant::from_millis(100)));
     assert_eq!(left, Some(Duration::from_secs(5)));
 }

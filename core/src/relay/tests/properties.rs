@@ -188,7 +188,6 @@ fn step() -> impl Strategy<Value = Step> {
         Just(login::plain()),
         Just(Event::Examiner(Err("no keys".into()))),
         Just(Event::Drain),
-        Just(Event::HeldBack),
         Just(Event::Tick),
     ];
     let sasl = (0..3i32, 0..2i16).prop_map(|(id, version)| {
