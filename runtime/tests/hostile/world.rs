@@ -128,9 +128,9 @@ impl World {
     pub(crate) async fn all_gone(&self) -> BTreeMap<String, u64> {
         let gone = async {
             loop {
-                let status = self.status();
-                if status["connections"] == 0 {
-                    return serde_json::from_value(status["disconnects"].clone()).expect("counts");
+                if self.status()["connections"] == 0 {
+                    // Ends are counted before connections are gone, and a status looks at them first: the next one has them all.
+                    return serde_json::from_value(self.status()["disconnects"].clone()).expect("counts");
                 }
                 sleep(Duration::from_millis(20)).await;
             }
