@@ -4,7 +4,12 @@ use crate::{
     figures::{descriptors, say},
     world::{KIB, MIB, World, ask},
 };
-use tokio::{net::TcpStream, task::JoinSet};
+use std::collections::BTreeMap;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::JoinSet,
+};
 
 /// What a service with the usual limits is asked for.
 const CROWD: usize = 10_000;
@@ -38,13 +43,14 @@ async fn gather<T: Send + 'static>(count: usize, one: impl AsyncFn() -> T) -> Ve
     all
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_idle_connections_cost_little() {
-    let world = World::new("idle", "limits: (max_connections: 20000),").await;
-    let count = crowd(CROWD, 2);
+/// So many connections that have asked once, and stay and do nothing: each costs less than `most` bytes. Says how they ended.
+async fn stay<S>(world: &World, what: &str, count: usize, most: usize, connect: impl AsyncFn() -> S) -> BTreeMap<String, u64>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let attack = async {
         gather(count, async || {
-            let mut client = world.client().await;
+            let mut client = connect().await;
             ask(&mut client).await.expect("served");
             client
         })
@@ -53,32 +59,25 @@ async fn ten_thousand_idle_connections_cost_little() {
     let attacked = world.attacked(attack).await;
     assert_eq!(world.status()["connections"], count, "nobody was sent away");
     let each = attacked.grown / count;
-    say(&format!("hostile: idle: {count} connections, {:.1} KiB each", each as f64 / KIB as f64));
-    assert!(each < PLAIN_EACH, "{each} bytes for each of {count}");
+    say(&format!("hostile: {what}: {count} connections, {:.1} KiB each", each as f64 / KIB as f64));
+    assert!(each < most, "{each} bytes for each of {count}");
     drop(attacked.result);
-    let ended = world.all_gone().await;
+    world.all_gone().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_idle_connections_cost_little() {
+    let world = World::new("idle", "limits: (max_connections: 20000),").await;
+    let count = crowd(CROWD, 2);
+    let ended = stay(&world, "idle", count, PLAIN_EACH, async || world.client().await).await;
     assert!(ended["client_closed"] >= count as u64, "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_connections_with_tls_cost_little() {
     let world = World::with_tls("idle_tls", "").await;
-    let count = crowd(CROWD / 10, 2);
-    let attack = async {
-        gather(count, async || {
-            let mut client = world.tls_client().await.expect("shaken hands");
-            ask(&mut client).await.expect("served");
-            client
-        })
-        .await
-    };
-    let attacked = world.attacked(attack).await;
-    assert_eq!(world.status()["connections"], count, "nobody was sent away");
-    let each = attacked.grown / count;
-    say(&format!("hostile: idle_tls: {count} connections, {:.1} KiB each", each as f64 / KIB as f64));
-    assert!(each < TLS_EACH, "{each} bytes for each of {count}");
-    drop(attacked.result);
-    world.all_gone().await;
+    let connect = async || world.tls_client().await.expect("shaken hands");
+    stay(&world, "idle_tls", crowd(CROWD / 10, 2), TLS_EACH, connect).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
