@@ -56,7 +56,7 @@ fn upstream() -> impl Strategy<Value = UpstreamStatus> {
             last_error,
         },
     );
-    (any::<bool>(), vec(node, 0..4)).prop_map(|(tls, nodes)| UpstreamStatus { bootstrap_servers: vec![], tls, nodes })
+    (any::<bool>(), vec(node, 0..4)).prop_map(|(tls, nodes)| UpstreamStatus { tls, nodes, ..UpstreamStatus::default() })
 }
 
 fn client() -> impl Strategy<Value = ClientStatus> {

@@ -268,6 +268,10 @@ pub struct UpstreamStatus {
     pub bootstrap_servers: Vec<HostPort>,
     /// The proxy uses TLS towards it.
     pub tls: bool,
+    /// As whom the proxy logs in to it; absent where that is for its clients or for nobody.
+    pub user: Option<String>,
+    /// The mechanism of that login, such as `SCRAM-SHA-512`.
+    pub sasl_mechanism: Option<String>,
     /// The brokers that are known, sorted by id.
     pub nodes: Vec<NodeStatus>,
 }

@@ -59,7 +59,7 @@ async fn ask<N: Net>(net: &N, cluster: &ClusterShared) {
 async fn ask_one<N: Net>(net: &N, cluster: &ClusterShared, server: &HostPort) -> io::Result<Vec<(NodeId, HostPort)>> {
     let mut stream = cluster.connect(net, server, Header::Local).await?;
     let sasl = cluster.sasl();
-    let exchange = match sasl.logs_in() {
+    let exchange = match sasl.login() {
         Some(_) => Some(sasl.secrets(net).await.map_err(io::Error::other)?),
         None => None,
     };

@@ -67,7 +67,9 @@ pub(crate) fn fill_traffic(cluster: &ClusterShared, now: Instant, wall: WallCloc
     status.clients.truncate(CLIENTS_SHOWN);
     let bootstrap_servers = cluster.bootstrap_servers();
     let nodes = nodes(cluster, &bootstrap_servers, &servers, wall);
-    status.upstream = UpstreamStatus { bootstrap_servers, tls: cluster.has_upstream_tls(), nodes };
+    let login = cluster.sasl().login();
+    let (user, sasl_mechanism) = login.map(|(user, mechanism)| (user, mechanism.to_string())).unzip();
+    status.upstream = UpstreamStatus { bootstrap_servers, tls: cluster.has_upstream_tls(), user, sasl_mechanism, nodes };
 }
 
 /// Upstream's servers: the nodes that are known, and before them the bootstrap servers that are none of them.

@@ -117,6 +117,9 @@ fn more(out: &mut String, cluster: &ClusterStatus) {
     if let Some(reason) = &cluster.reason {
         line(out, &format!("  because: {}", reason.join(": ")));
     }
+    if let (Some(user), Some(mechanism)) = (&cluster.upstream.user, &cluster.upstream.sasl_mechanism) {
+        line(out, &format!("  logs in to upstream as {user} with {mechanism}"));
+    }
     if let Some(retry) = &cluster.retry {
         let of = retry.max_retries.map_or_else(String::new, |max| format!(" of {max}"));
         let next = retry.next_in_ms.map_or_else(String::new, |next| format!(", the next one in {}", span(next)));

@@ -112,6 +112,7 @@ enum IssuerKeys {
 /// How the proxy itself logs in.
 #[derive(Debug)]
 struct Own {
+    user: String,
     mechanism: Mechanism,
     how: How,
 }
@@ -182,7 +183,7 @@ impl ClusterSasl {
                     How::Token(Box::new(FetchedTokens::new(server, (**source).clone(), secret)))
                 }
             };
-            made.upstream = Some(Own { mechanism: sasl.mechanism(), how });
+            made.upstream = Some(Own { user: sasl.user().to_owned(), mechanism: sasl.mechanism(), how });
         }
         Ok(made)
     }
@@ -231,9 +232,9 @@ impl ClusterSasl {
         keys
     }
 
-    /// Whether the proxy logs in to upstream, and how.
-    pub(crate) fn logs_in(&self) -> Option<Mechanism> {
-        self.upstream.as_ref().map(|own| own.mechanism)
+    /// As whom the proxy logs in to upstream, and how; `None`: it does not.
+    pub(crate) fn login(&self) -> Option<(String, Mechanism)> {
+        self.upstream.as_ref().map(|own| (own.user.clone(), own.mechanism))
     }
 
     /// What logs the proxy in.

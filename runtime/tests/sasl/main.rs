@@ -46,6 +46,8 @@ async fn credentials_are_swapped() {
         let [shown] = &status.clients[..] else { panic!("one client: {:?}", status.clients) };
         assert_eq!(shown.principal.as_deref(), Some("alice"));
         assert_eq!(world.broker.logged_in(), ["kroxy"], "upstream knows the proxy alone");
+        let login = (status.upstream.user.as_deref(), status.upstream.sasl_mechanism.as_deref());
+        assert_eq!(login, (Some("kroxy"), Some("PLAIN")));
     }
     assert_eq!(world.counted("kroxy_sasl_authentications_total", r#"mechanism="PLAIN",outcome="accepted""#), 1);
     assert_eq!(world.counted("kroxy_sasl_authentications_total", r#"mechanism="SCRAM-SHA-512",outcome="accepted""#), 1);
