@@ -15,6 +15,16 @@ const CLIENT_ID: &str = "kroxy";
 /// Bytes of the length that stands in front of every frame.
 pub const LENGTH_PREFIX: usize = 4;
 
+/// The size that stands at the start of a frame; `None`: it is not all there.
+///
+/// # Errors
+/// With a size below zero.
+pub fn frame_size(frame: &[u8]) -> Result<Option<u32>, i32> {
+    let Some(prefix) = frame.first_chunk::<LENGTH_PREFIX>() else { return Ok(None) };
+    let size = i32::from_be_bytes(*prefix);
+    u32::try_from(size).map(Some).map_err(|_| size)
+}
+
 /// Why a field could not be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Unread {

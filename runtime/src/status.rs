@@ -69,7 +69,8 @@ pub(crate) fn fill_traffic(cluster: &ClusterShared, now: Instant, wall: WallCloc
     let nodes = nodes(cluster, &bootstrap_servers, &servers, wall);
     let login = cluster.sasl().login();
     let (user, sasl_mechanism) = login.map(|(user, mechanism)| (user, mechanism.to_string())).unzip();
-    status.upstream = UpstreamStatus { bootstrap_servers, tls: cluster.has_upstream_tls(), user, sasl_mechanism, nodes };
+    status.upstream =
+        UpstreamStatus { bootstrap_servers, tls: cluster.has_upstream_tls(), user, sasl_mechanism, nodes };
 }
 
 /// Upstream's servers: the nodes that are known, and before them the bootstrap servers that are none of them.

@@ -14,7 +14,12 @@
 //!
 //! Which users there are, and which tokens hold, is in the exchange that the driver brings for each.
 
-use super::{Action, ClientMisbehaved, Leg, Plan, Relay, State, Step, cause::Cause, ledger::Asked, requests::Requests};
+use super::{
+    Action, ClientMisbehaved, Leg, Plan, Relay, State, Step,
+    cause::Cause,
+    ledger::Asked,
+    requests::{Requests, missing},
+};
 use crate::{
     api::{Api, ApiKey},
     limits,
@@ -173,15 +178,9 @@ impl Relay {
         now: Instant,
         plan: &mut Plan,
     ) -> Result<Step, Cause> {
-        let Asked { key, version, request_bytes, .. } = asked;
-        let total = usize::try_from(request_bytes).expect("a frame's size has 32 bits");
-        let max = limits::REQUEST_COLLECT_MAX;
-        if total - LENGTH_PREFIX > max as usize {
-            let size = u32::try_from(total - LENGTH_PREFIX).expect("a frame's size has 32 bits");
-            return Err(ClientMisbehaved::FrameTooLong { size, max }.into());
-        }
-        if frame.len() < total {
-            return Ok(Step::Want(total));
+        let Asked { key, version, .. } = asked;
+        if let Some(step) = missing(&asked, frame)? {
+            return Ok(step);
         }
         let unreadable = |e: wire::Unread| ClientMisbehaved::Unreadable { key, version, why: e.to_string() };
         if key == ApiKey::SASL_HANDSHAKE {
@@ -191,7 +190,7 @@ impl Relay {
         let token = wire::sasl_token(api, version, frame).map_err(unreadable)?;
         match &self.gate {
             Gate::Exchanging { .. } => {
-                plan.skip(total);
+                plan.skip(frame.len());
                 let token = Secret(Bytes::copy_from_slice(token));
                 self.judge(Token { asked: Some(asked), token }, now, plan);
                 Ok(Step::Again)
@@ -232,9 +231,8 @@ impl Relay {
 
     /// A token without any header (`SaslHandshake` v0).
     pub(super) fn own_token(&mut self, rest: &[u8], now: Instant, plan: &mut Plan) -> Result<Step, Cause> {
-        let Some(prefix) = rest.first_chunk::<LENGTH_PREFIX>() else { return Ok(Step::Want(LENGTH_PREFIX)) };
-        let size = i32::from_be_bytes(*prefix);
-        let size = u32::try_from(size).map_err(|_| ClientMisbehaved::FrameTooShort(size))?;
+        let size = wire::frame_size(rest).map_err(ClientMisbehaved::FrameTooShort)?;
+        let Some(size) = size else { return Ok(Step::Want(LENGTH_PREFIX)) };
         if size > limits::REQUEST_COLLECT_MAX {
             return Err(ClientMisbehaved::FrameTooLong { size, max: limits::REQUEST_COLLECT_MAX }.into());
         }

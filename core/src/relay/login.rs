@@ -21,7 +21,7 @@ use crate::{
         scram::Keys,
     },
     time::Instant,
-    wire::LENGTH_PREFIX,
+    wire::{self, LENGTH_PREFIX},
 };
 
 /// What upstream takes the proxy for.
@@ -95,9 +95,8 @@ impl Relay {
 
     /// What upstream answers to the proxy itself.
     pub(super) fn login_response(&mut self, rest: &[u8], now: Instant, plan: &mut Plan) -> Result<Step, Cause> {
-        let Some(prefix) = rest.first_chunk::<LENGTH_PREFIX>() else { return Ok(Step::Want(LENGTH_PREFIX)) };
-        let size = i32::from_be_bytes(*prefix);
-        let size = u32::try_from(size).map_err(|_| UpstreamMisbehaved::FrameTooShort(size))?;
+        let size = wire::frame_size(rest).map_err(UpstreamMisbehaved::FrameTooShort)?;
+        let Some(size) = size else { return Ok(Step::Want(LENGTH_PREFIX)) };
         if size > limits::REQUEST_COLLECT_MAX {
             let (key, max) = (ApiKey::SASL_AUTHENTICATE, limits::REQUEST_COLLECT_MAX);
             return Err(UpstreamMisbehaved::FrameTooLong { key, size, max }.into());

@@ -250,14 +250,10 @@ impl Relay {
                     self.sasl = None; // a token too large to be read in passing
                     return self.relay_request(api, asked, frame, now, plan);
                 }
-                if head.size > limits::REQUEST_COLLECT_MAX {
-                    let max = limits::REQUEST_COLLECT_MAX;
-                    return Err(ClientMisbehaved::FrameTooLong { size: head.size, max }.into());
+                match missing(&asked, frame)? {
+                    Some(step) => Ok(step),
+                    None => self.whole_request(api, asked, frame, now, plan),
                 }
-                if frame.len() < total {
-                    return Ok(Step::Want(total));
-                }
-                self.whole_request(api, asked, frame, now, plan)
             }
             RequestTreatment::Relay => self.relay_request(api, asked, frame, now, plan),
             RequestTreatment::Produce => match wire::produce_acks(api, head.version, frame) {
@@ -375,9 +371,8 @@ impl Relay {
     }
 
     fn token_head(&mut self, tokens: Tokens, rest: &[u8]) -> Result<Step, Cause> {
-        let Some(prefix) = rest.first_chunk::<LENGTH_PREFIX>() else { return Ok(Step::Want(LENGTH_PREFIX)) };
-        let size = i32::from_be_bytes(*prefix);
-        let size = u32::try_from(size).map_err(|_| ClientMisbehaved::FrameTooShort(size))?;
+        let size = wire::frame_size(rest).map_err(ClientMisbehaved::FrameTooShort)?;
+        let Some(size) = size else { return Ok(Step::Want(LENGTH_PREFIX)) };
         if size > limits::SASL_TOKEN_MAX {
             return Err(ClientMisbehaved::FrameTooLong { size, max: limits::SASL_TOKEN_MAX }.into());
         }
@@ -437,6 +432,17 @@ impl Relay {
         self.client = Some(Box::new(Client { id: id.map(wire::printable), principal, ..Client::default() }));
         plan.actions.push(Action::Introduced);
     }
+}
+
+/// What has to come before a request can be read whole, of which `frame` is there; `None`: nothing.
+pub(super) fn missing(asked: &Asked, frame: &[u8]) -> Result<Option<Step>, ClientMisbehaved> {
+    let max = limits::REQUEST_COLLECT_MAX;
+    let size = u32::try_from(asked.request_bytes).expect("a frame's size has 32 bits") - LENGTH_PREFIX as u32;
+    if size > max {
+        return Err(ClientMisbehaved::FrameTooLong { size, max });
+    }
+    let total = LENGTH_PREFIX + size as usize;
+    Ok((frame.len() < total).then_some(Step::Want(total)))
 }
 
 /// What to do about a head that could not be read from the `seen` bytes of a frame.

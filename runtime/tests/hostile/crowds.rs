@@ -44,7 +44,13 @@ async fn gather<T: Send + 'static>(count: usize, one: impl AsyncFn() -> T) -> Ve
 }
 
 /// So many connections that have asked once, and stay and do nothing: each costs less than `most` bytes. Says how they ended.
-async fn stay<S>(world: &World, what: &str, count: usize, most: usize, connect: impl AsyncFn() -> S) -> BTreeMap<String, u64>
+async fn stay<S>(
+    world: &World,
+    what: &str,
+    count: usize,
+    most: usize,
+    connect: impl AsyncFn() -> S,
+) -> BTreeMap<String, u64>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

@@ -82,7 +82,10 @@ fn kroxy_logs_in_with_tokens_that_hold_for_seconds_and_nobody_notices() {
     let logins = counted(&metrics, "kroxy_sasl_logins_total");
     assert!(logins > 4, "kroxy logs in again as tokens end: {metrics}");
     let given = given.load(Relaxed);
-    assert!(given > 1 && given < logins, "{given} tokens for {logins} logins: one serves all connections, until it ends");
+    assert!(
+        given > 1 && given < logins,
+        "{given} tokens for {logins} logins: one serves all connections, until it ends"
+    );
     for cause in ["upstream_login_failed", "upstream_misbehaved"] {
         assert!(!metrics.contains(&format!("cause=\"{cause}\"")), "{cause}: {metrics}");
     }
