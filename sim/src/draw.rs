@@ -246,7 +246,7 @@ fn change() -> impl Strategy<Value = Change> {
         Change::Upstream,
         Change::Grow,
         Change::Unreadable,
-        Change::TakenPort,
+        Change::TakenAddress,
         Change::HalfBad,
         Change::Renewed,
     ])
@@ -271,7 +271,7 @@ mod tests {
         let drawn: Vec<BTreeSet<_>> =
             (0..400).map(|seed| Plan::drawn(seed).faults.iter().map(|timed| timed.fault.kind()).collect()).collect();
         let kinds: BTreeSet<_> = drawn.iter().flatten().collect();
-        assert_eq!(kinds.len(), 30, "{kinds:?}");
+        assert_eq!(kinds.len(), 31, "{kinds:?}");
         for kind in kinds {
             let known = drawn.iter().filter(|drawn| drawn.contains(kind)).count();
             assert!(known > 3 && known < 250, "{known} of 400 seeds know {kind:?}");

@@ -35,7 +35,7 @@ impl Plan {
     pub(crate) fn has_reload_of(&self, proxy: u8, name: &str) -> bool {
         let is = |cluster: u8| topology::cluster_name(cluster) == name;
         let concerns = |change: Change| match change {
-            Change::Limits | Change::Upstream | Change::Grow | Change::TakenPort => is(0),
+            Change::Limits | Change::Upstream | Change::Grow | Change::TakenAddress => is(0),
             Change::HalfBad => is(0) || is(self.clusters - 1),
             // A file that is spoiled concerns the first one, as does putting it right again.
             Change::Broken | Change::Expired | Change::ForeignCa => is(0),
@@ -62,7 +62,7 @@ const fn is_gentle(fault: &Fault) -> bool {
             | Change::Upstream
             | Change::Grow
             | Change::Unreadable
-            | Change::TakenPort
+            | Change::TakenAddress
             | Change::HalfBad
             | Change::Renewed => true,
             // With a spoiled certificate nobody gets in or out.

@@ -120,11 +120,12 @@ fn actions(fault: &Fault) -> Vec<(u64, Action)> {
 fn reload(change: Change, reload: Action) -> Vec<(u64, Action)> {
     let squat = |on| Action::Proxy(proxy::Order::Squat { port: topology::TAKEN, on });
     match change {
-        Change::TakenPort | Change::HalfBad => vec![(0, squat(true)), (0, reload), (SQUAT_MS, squat(false))],
+        Change::HalfBad => vec![(0, squat(true)), (0, reload), (SQUAT_MS, squat(false))],
         Change::Limits
         | Change::Upstream
         | Change::Grow
         | Change::Unreadable
+        | Change::TakenAddress
         | Change::Renewed
         | Change::Broken
         | Change::Expired

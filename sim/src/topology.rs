@@ -6,7 +6,7 @@ use crate::{
 };
 use bytes::Bytes;
 use runtime::config;
-use std::{fmt::Write, path::Path};
+use std::{fmt::Write, net::SocketAddr, path::Path};
 
 /// The turmoil host of all clients.
 pub(crate) const CLIENTS: &str = "clients";
@@ -46,6 +46,11 @@ pub(crate) const TUNNEL: u16 = 9_191;
 pub(crate) const LOOPBACK: &str = "127.0.0.1";
 /// A port that somebody else holds on the proxy's host.
 pub(crate) const TAKEN: u16 = 9_999;
+/// Whether somebody else holds an address on the proxy's host for ever. It is part of what the first cluster listens on.
+pub(crate) fn is_taken(at: SocketAddr) -> bool {
+    at.ip().is_loopback() && at.port() == bootstrap_port(0)
+}
+
 /// The first node's port on the brokers' host.
 const BROKER: u16 = 9_092;
 
@@ -132,6 +137,7 @@ fn virtual_cluster(plan: &Plan, proxy: u8, cluster: u8, change: Option<Change>) 
     let mut servers: Vec<String> =
         (0..plan.nodes).map(|n| format!("\"{}:{}\"", bootstrap_name(cluster, n), broker_port(n))).collect();
     let mut bootstrap = bootstrap_port(cluster);
+    let mut bind = "0.0.0.0";
     let mut frame = "8MiB";
     let mut ranges = format!("(ids: (0, {}), first_port: {})", plan.nodes - 1, bootstrap + 1);
     match change {
@@ -140,7 +146,8 @@ fn virtual_cluster(plan: &Plan, proxy: u8, cluster: u8, change: Option<Change>) 
         Some(Change::Grow) => {
             write!(ranges, ", (ids: (10, 12), first_port: {})", bootstrap + 50).expect("a string takes everything");
         }
-        Some(Change::TakenPort | Change::HalfBad) => bootstrap = TAKEN,
+        Some(Change::TakenAddress) => bind = LOOPBACK,
+        Some(Change::HalfBad) => bootstrap = TAKEN,
         Some(Change::Unreadable) => servers.push("0:0:0".to_owned()),
         // What is new is in the files that the configuration names.
         Some(Change::Renewed | Change::Broken | Change::Expired | Change::ForeignCa) | None => {}
@@ -156,7 +163,7 @@ fn virtual_cluster(plan: &Plan, proxy: u8, cluster: u8, change: Option<Change>) 
             name: \"{name}\",
             upstream: (bootstrap_servers: [{servers}], connect_timeout: \"2s\"{towards_upstream}),
             gateways: [(name: \"default\", {towards_clients}port_per_broker: (
-                bind: \"0.0.0.0\", advertised_host: \"{advertised}\", bootstrap_port: {bootstrap}, nodes: [{ranges}],
+                bind: \"{bind}\", advertised_host: \"{advertised}\", bootstrap_port: {bootstrap}, nodes: [{ranges}],
             ))],
             drain_timeout: \"{drain}ms\",
             first_request_timeout: \"5s\",

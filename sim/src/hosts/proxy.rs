@@ -12,7 +12,10 @@ use crate::{
 };
 use kroxy_core::{
     proxy::{Refused, Trigger},
-    status::{ClusterState, Event, EventKind, ProxyState, ReloadOutcome, Status},
+    status::{
+        ClusterOutcome, ClusterReload, ClusterState, ClusterStatus, Event, EventKind, ProxyState, ReloadOutcome,
+        ReloadReport, Status,
+    },
 };
 use runtime::{
     net::Net,
@@ -103,7 +106,7 @@ impl Disk {
             | Change::Upstream
             | Change::Grow
             | Change::Unreadable
-            | Change::TakenPort
+            | Change::TakenAddress
             | Change::HalfBad => (edition, None),
         };
         let text = match change {
@@ -111,7 +114,7 @@ impl Disk {
             Change::Limits
             | Change::Upstream
             | Change::Grow
-            | Change::TakenPort
+            | Change::TakenAddress
             | Change::HalfBad
             | Change::Renewed
             | Change::Broken
@@ -330,7 +333,12 @@ impl ProxyHost {
         let outcome = match proxy.read_again() {
             Err(_) => ReloadOutcome::Rejected,
             Ok(loaded) => match proxy.reload(Trigger::Api, loaded).await {
-                Ok(report) => report.outcome,
+                Ok(report) => {
+                    if self.plan.can_go_back() && !before.configuration.reloading {
+                        self.check_gone_back(&before, &report, &proxy.status());
+                    }
+                    report.outcome
+                }
                 Err(refused) => {
                     self.note(format_args!("reload {change:?}: {refused}"));
                     ReloadOutcome::Busy
@@ -342,23 +350,35 @@ impl ProxyHost {
             let what = format!("{change:?} is in force and the generation is still {generation}");
             self.around.findings.note(Checker::States, what);
         }
-        if matches!(outcome, ReloadOutcome::Failed | ReloadOutcome::Partial) && self.plan.can_go_back() {
-            self.check_gone_back(&before, &proxy.status());
-        }
         self.settle(change, outcome);
         let mut seen = lock(&self.seen);
         seen.reloading = seen.reloading.saturating_sub(1);
     }
 
-    /// A reload that came to nothing leaves what served serving.
-    fn check_gone_back(&self, before: &Status, after: &Status) {
-        let in_state = |status: &Status, state| -> BTreeSet<String> {
-            status.virtual_clusters.iter().filter(|c| c.state == state).map(|c| c.name.clone()).collect()
-        };
-        let served = in_state(before, ClusterState::Serving);
-        for name in in_state(after, ClusterState::Failed).intersection(&served) {
-            let what = format!("{name} served, and has failed with a reload that was to be taken back");
-            self.around.findings.note(Checker::States, what);
+    /// What served before a reload that came to nothing in it serves again, and with what it had.
+    fn check_gone_back(&self, before: &Status, report: &ReloadReport, after: &Status) {
+        for ClusterReload { name, outcome, .. } in &report.virtual_clusters {
+            let of = |status: &Status| status.virtual_clusters.iter().find(|c| c.name == *name).map(generation_and_state);
+            let (Some((was, ClusterState::Serving)), Some((is, state))) = (of(before), of(after)) else { continue };
+            let has_it = match (outcome, state) {
+                (ClusterOutcome::RolledBack | ClusterOutcome::NotPrepared, ClusterState::Serving) => is == was,
+                // An operator's drain or a shutdown can follow at once.
+                (ClusterOutcome::RolledBack | ClusterOutcome::NotPrepared, _) => state != ClusterState::Failed,
+                (ClusterOutcome::Failed, _) => false,
+                (
+                    ClusterOutcome::Applied
+                    | ClusterOutcome::Unchanged
+                    | ClusterOutcome::Overtaken
+                    | ClusterOutcome::Unknown,
+                    _,
+                ) => true,
+            };
+            if !has_it {
+                let what = format!(
+                    "{name} served generation {was}, and is {state} with {is} after a reload that was {outcome} in it"
+                );
+                self.around.findings.note(Checker::States, what);
+            }
         }
     }
 
@@ -379,4 +399,8 @@ impl ProxyHost {
         }
         lock(&self.seen).reloads.push((change, outcome));
     }
+}
+
+const fn generation_and_state(of: &ClusterStatus) -> (u64, ClusterState) {
+    (of.generation, of.state)
 }

@@ -83,7 +83,12 @@ impl Net for SimNet {
     type Listener = SimListener;
 
     async fn bind(&self, at: SocketAddr) -> io::Result<SimListener> {
-        let bound = turmoil::net::TcpListener::bind(at).await;
+        let bound = match self.role {
+            Role::Proxy if topology::is_taken(at) => Err(io::ErrorKind::AddrInUse.into()),
+            Role::Proxy | Role::Broker | Role::Client | Role::Rude | Role::Barbarian | Role::Operator => {
+                turmoil::net::TcpListener::bind(at).await
+            }
+        };
         match &bound {
             Ok(_) => self.wires.journal.note(&self.host, format_args!("listens on {}", at.port())),
             Err(e) => {

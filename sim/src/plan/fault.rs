@@ -236,10 +236,11 @@ pub enum Change {
     Grow,
     /// Text that is no configuration.
     Unreadable,
-    /// The first cluster is to have a port that somebody else holds: it goes back to what it was.
-    TakenPort,
+    /// The first cluster is to listen on an address that somebody else holds and that it cannot have before it lets go of its
+    /// own: that shows behind the drain only, and it goes back to what it was.
+    TakenAddress,
     /// The last cluster gets another order of its upstream servers, and the first one is to have a port that somebody else
-    /// holds: both go back to what they were.
+    /// holds, which shows before anything is drained: it stays what it is.
     HalfBad,
     /// Gateways' certificates are renewed: connections stay, and new ones are shown the new one.
     Renewed,
@@ -278,7 +279,8 @@ impl Fault {
             Self::ClockJump { .. } => "clock jump",
             Self::Reload { change: Change::Limits | Change::Upstream | Change::Grow } => "good reload",
             Self::Reload { change: Change::Unreadable } => "bad reload",
-            Self::Reload { change: Change::TakenPort | Change::HalfBad } => "half-bad reload",
+            Self::Reload { change: Change::HalfBad } => "half-bad reload",
+            Self::Reload { change: Change::TakenAddress } => "reload that fails behind its drain",
             Self::Reload { change: Change::Renewed } => "certificate renewed",
             Self::Reload { change: Change::Broken | Change::Expired | Change::ForeignCa } => "certificate spoiled",
             Self::ReloadOverHttp { .. } => "reload over HTTP",

@@ -194,7 +194,7 @@ fn a_reload_that_changes_upstream_drains_and_serves_again() {
 #[test]
 fn a_reload_that_cannot_work_goes_back_to_what_was() {
     let faults =
-        [(1_000, Change::Unreadable), (1_500, Change::TakenPort)].map(|(at, change)| (at, Fault::Reload { change }));
+        [(1_000, Change::Unreadable), (1_500, Change::HalfBad)].map(|(at, change)| (at, Fault::Reload { change }));
     let mut plan = Plan::quiet(17).with(faults);
     plan.heal_at_ms = 9_000;
     let report = play(&plan);
@@ -202,6 +202,15 @@ fn a_reload_that_cannot_work_goes_back_to_what_was() {
     assert_eq!(outcomes[0], ReloadOutcome::Rejected);
     assert!(matches!(outcomes[1], ReloadOutcome::Failed | ReloadOutcome::Partial), "{outcomes:?}");
     assert_eq!(report.states_of(0).last(), Some(&Stopped));
+}
+
+#[test]
+fn a_reload_that_fails_behind_its_drain_goes_back_to_what_was() {
+    let twice = [1_000, 2_500].map(|at| (at, Fault::Reload { change: Change::TakenAddress }));
+    let report = play(&Plan::quiet(22).with(twice));
+    assert_eq!(report.proxies[0].reloads, [(Change::TakenAddress, ReloadOutcome::Failed); 2]);
+    let there_and_back = [Draining, Initializing, Failed, Initializing, Serving];
+    assert_eq!(report.states_of(0), life(&there_and_back.repeat(2)));
 }
 
 #[test]
