@@ -68,7 +68,7 @@ impl Member {
         self.check(ApiKey::JoinGroup, joined.error_code)?;
         self.id = joined.member_id.clone();
         self.generation = joined.generation_id;
-        let assignments = if joined.leader == joined.member_id { assign(client, &joined).await } else { Vec::new() };
+        let assignments = if joined.leader == joined.member_id { assign(client, &joined).await? } else { Vec::new() };
         let request = SyncGroupRequest::default()
             .with_group_id(GroupId(self.group.clone()))
             .with_generation_id(self.generation)
@@ -232,7 +232,10 @@ impl Member {
 }
 
 /// Divides all topics that anybody has subscribed to, each among those who have (Kafka's range assignor).
-async fn assign<N: Net>(client: &mut Client<N>, joined: &JoinGroupResponse) -> Vec<SyncGroupRequestAssignment> {
+async fn assign<N: Net>(
+    client: &mut Client<N>,
+    joined: &JoinGroupResponse,
+) -> Result<Vec<SyncGroupRequestAssignment>, ClientError> {
     let mut subscribers: BTreeMap<String, Vec<StrBytes>> = BTreeMap::new();
     for member in &joined.members {
         // Who cannot be understood gets nothing, and the others are served.
@@ -243,8 +246,13 @@ async fn assign<N: Net>(client: &mut Client<N>, joined: &JoinGroupResponse) -> V
     let mut assigned: BTreeMap<StrBytes, Partitions> =
         joined.members.iter().map(|member| (member.member_id.clone(), Partitions::new())).collect();
     for (topic, mut members) in subscribers {
-        // Without fresh metadata what was known before has to do.
-        let _ = client.refresh(&topic).await;
+        // Without fresh metadata what was known before has to do. Where nothing was, nobody would get anything for as long as
+        // the generation lasts.
+        if let Err(e) = client.refresh(&topic).await
+            && client.partition_count(&topic) == 0
+        {
+            return Err(e);
+        }
         members.sort();
         for (member, partitions) in ranges(&members, client.partition_count(&topic)) {
             assigned.entry(member).or_default().insert(topic.clone(), partitions);
@@ -253,7 +261,7 @@ async fn assign<N: Net>(client: &mut Client<N>, joined: &JoinGroupResponse) -> V
     let assignment = |(member, partitions): (StrBytes, Partitions)| {
         SyncGroupRequestAssignment::default().with_member_id(member).with_assignment(write_partitions(&partitions))
     };
-    assigned.into_iter().map(assignment).collect()
+    Ok(assigned.into_iter().map(assignment).collect())
 }
 
 /// Consecutive partitions for each member; the first ones get one more where they do not divide evenly.
