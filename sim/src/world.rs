@@ -338,14 +338,18 @@ impl<'a> World<'a> {
             self.proxies[at].0.orders.send(proxy::Order::Start);
             self.proxies[at].0.orders.send(proxy::Order::PutRight);
         }
-        self.retry_drained();
+        self.bring_back();
         self.phase.send_replace(Phase::Finish);
     }
 
-    /// What an operator has drained stays so until he wants it back; what has failed comes back by itself.
-    fn retry_drained(&self) {
+    /// What an operator has drained stays so until he wants it back, and a proxy that he has stopped until he starts it again:
+    /// either may have reached it only now. What has failed comes back by itself.
+    fn bring_back(&self) {
         for (proxy, _) in &self.proxies {
             let seen = lock(&proxy.seen);
+            if !seen.running {
+                proxy.orders.send(proxy::Order::Start);
+            }
             for cluster in 0..self.plan.clusters {
                 let state = seen.clusters.get(&topology::cluster_name(cluster)).map(|(state, ..)| *state);
                 if state == Some(ClusterState::Draining) {
@@ -355,30 +359,44 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Steps until something holds, with an operator who looks after the proxies.
+    fn until_done(&mut self, mut holds: impl FnMut(&Self) -> Result<(), String>) -> Result<(), Finding> {
+        let mut next_time = self.sim.elapsed() + limits::DRAIN * 2;
+        self.until(limits::PROGRESS, Checker::Progress, |world| {
+            if world.sim.elapsed() >= next_time {
+                world.bring_back();
+                next_time += limits::DRAIN * 2;
+            }
+            holds(world)
+        })
+    }
+
     /// Producers finish, consumers catch up, everybody leaves.
     fn progress(&mut self) -> Result<(), Finding> {
-        let mut next_retry = limits::DRAIN * 2 + self.sim.elapsed();
-        self.until(limits::PROGRESS, Checker::Progress, |world| {
-            if world.sim.elapsed() >= next_retry {
-                world.retry_drained();
-                next_retry += limits::DRAIN * 2;
-            }
+        self.until_done(|world| {
             let busy: Vec<String> =
                 world.history.who_is_busy().into_iter().filter(|who| !who.contains("consumer")).collect();
             if busy.is_empty() { Ok(()) } else { Err(format!("still at work: {}", busy.join(", "))) }
         })?;
         self.tell_the_truth()?;
-        if self.plan.load.consumers > 0 {
-            self.until(limits::PROGRESS, Checker::Progress, |world| {
-                let unread: i64 = world.ends().into_iter().map(|(place, end)| world.history.unread(place, end)).sum();
-                if unread == 0 { Ok(()) } else { Err(format!("{unread} records were handed to no consumer")) }
+        while self.plan.load.consumers > 0 && self.unread() > 0 {
+            // In some weather it takes minutes to read all; that more is read can be demanded in any.
+            let before = self.unread();
+            self.until_done(|world| {
+                let unread = world.unread();
+                if unread < before { Ok(()) } else { Err(format!("{unread} records were handed to no consumer")) }
             })?;
         }
         self.phase.send_replace(Phase::Leave);
-        self.until(limits::PROGRESS, Checker::Progress, |world| {
+        self.until_done(|world| {
             let busy = world.history.who_is_busy();
             if busy.is_empty() { Ok(()) } else { Err(format!("does not leave: {}", busy.join(", "))) }
         })
+    }
+
+    /// Records in logs that no consumer was handed.
+    fn unread(&self) -> i64 {
+        self.ends().into_iter().map(|(place, end)| self.history.unread(place, end)).sum()
     }
 
     fn ends(&self) -> Vec<(crate::history::Place, i64)> {

@@ -131,10 +131,15 @@ impl Lines {
         place.ok_or_else(|| io::Error::other("no coordinator"))
     }
 
-    /// Sends no more on any connection: what was sent and is never answered must not be destroyed by a reset.
+    /// Sends no more on any connection, and hears each to its end: what was sent and is never answered must not be destroyed by
+    /// the reset that answers what a closed socket receives, such as the tickets of TLS.
     pub(super) async fn close(&mut self) {
         for stream in self.streams.values_mut() {
-            let _ = stream.shutdown().await; // the proxy may have closed it before
+            let end = async {
+                stream.shutdown().await?;
+                tokio::io::copy(stream, &mut tokio::io::sink()).await
+            };
+            let _ = timeout(limits::OPERATION, end).await; // the proxy may have closed it before
         }
     }
 }
