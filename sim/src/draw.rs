@@ -3,7 +3,7 @@
 //! With all kinds in every run, each run looks the same, and one kind hides what another would have shown. Plans are
 //! strategies of proptest, so that a plan that fails can be shrunk: to fewer faults, to simpler weather, to less load.
 
-use crate::plan::{Change, Fault, Link, Load, Plan, Rude, Timed, Tls, Way, Weather, Wrong};
+use crate::plan::{Change, Fault, Link, Load, Plan, Rude, Sasl, Timed, Tls, Way, Weather, Wrong};
 use proptest::{
     collection::vec,
     prelude::*,
@@ -20,6 +20,10 @@ const KNOWN: f64 = 0.25;
 const KNOWN_GENTLE: f64 = 0.6;
 /// ms in which certificates expire.
 const YEARS_MS: i64 = 2 * 365 * 86_400_000;
+/// Bytes of a window below which the way has to be short.
+const NARROW: u32 = 32 << 10;
+/// ms that a message takes at most on a short way.
+const SHORT_WAY_MS: u64 = 15;
 /// Most faults of a plan.
 const FAULTS: usize = 14;
 
@@ -52,9 +56,12 @@ pub fn tree(seed: u64) -> impl ValueTree<Value = Plan> {
 pub fn plans(seed: u64) -> impl Strategy<Value = Plan> {
     // What faults have to fit, and which kinds there are, stays as it is while a plan is shrunk.
     (shapes(), swarm()).no_shrink().prop_flat_map(move |(shape, swarm)| {
-        (weather(), load(), tls(shape.clusters), faults(shape, &swarm)).prop_map(move |(weather, load, tls, faults)| {
+        let parts = (weather(), load(), tls(shape.clusters), faults(shape, &swarm), logins(shape));
+        parts.prop_map(move |(weather, load, tls, mut faults, (sasl, more))| {
             let Shape { clusters, nodes, partitions, proxies, heal_at_ms } = shape;
-            Plan { seed, proxies, clusters, nodes, partitions, weather, load, tls, faults, heal_at_ms }
+            faults.extend(more);
+            faults.sort_by_key(|timed| timed.at_ms);
+            Plan { seed, proxies, clusters, nodes, partitions, weather, load, tls, sasl, faults, heal_at_ms }
         })
     })
 }
@@ -91,12 +98,10 @@ fn weather() -> impl Strategy<Value = Weather> {
         1..=100_u64,
         select(vec![256 << 10, 32 << 10, 4 << 10]),
     );
-    let any = any.prop_map(|(latency_ms, short_per_mille, stall_per_mille, stall_max_ms, window)| Weather {
-        latency_ms,
-        short_per_mille,
-        stall_per_mille,
-        stall_max_ms,
-        window,
+    let any = any.prop_map(|((least, most), short_per_mille, stall_per_mille, stall_max_ms, window)| {
+        // Through a small window and over a long way a client gives up what it fetches before it has come, for ever.
+        let latency_ms = (least, if window < NARROW { most.min(SHORT_WAY_MS) } else { most });
+        Weather { latency_ms, short_per_mille, stall_per_mille, stall_max_ms, window }
     });
     prop_oneof![1 => Just(Weather::FAIR), 1 => Just(Weather::ROUGH), 2 => any]
 }
@@ -129,6 +134,19 @@ fn tls(clusters: u8) -> impl Strategy<Value = Vec<Tls>> {
     prop_oneof![5 => Just(Vec::new()), 2 => vec(any, usize::from(clusters))]
 }
 
+/// In most worlds nobody has to log in, and in the others not everywhere. There intruders come, and in some of them files have
+/// wrong credentials for a while.
+fn logins(shape: Shape) -> impl Strategy<Value = (Vec<Sasl>, Vec<Timed>)> {
+    let one = (any::<bool>(), any::<bool>(), prop::option::of(1_000..=3_000_u64));
+    let one = one.prop_map(|(clients, upstream, session_ms)| Sasl { clients, upstream, session_ms });
+    let intruders = (0..shape.clusters).prop_map(|cluster| Fault::Client { cluster, rude: Rude::Intruder });
+    let intruders = move || vec(timed(shape, intruders.clone()), 0..=3);
+    let spoiled = select(vec![Change::WrongPassword, Change::NoUsers]).prop_map(|change| Fault::Reload { change });
+    let spoiled = (intruders(), vec(timed(shape, spoiled), 1..=2)).prop_map(|(some, others)| [some, others].concat());
+    let faults = prop_oneof![2 => intruders(), 1 => spoiled];
+    prop_oneof![5 => Just(Default::default()), 2 => (vec(one, usize::from(shape.clusters)), faults)]
+}
+
 /// Faults of the kinds that the swarm knows, each as often as it says, in the order of their times.
 fn faults(shape: Shape, swarm: &[Option<u32>]) -> BoxedStrategy<Vec<Timed>> {
     let known: Vec<_> =
@@ -136,14 +154,18 @@ fn faults(shape: Shape, swarm: &[Option<u32>]) -> BoxedStrategy<Vec<Timed>> {
     if known.is_empty() {
         return Just(Vec::new()).boxed();
     }
-    let timed = (FIRST_MS..shape.heal_at_ms, 0..shape.proxies, Union::new_weighted(known));
-    let timed = timed.prop_map(|(at_ms, proxy, fault)| Timed { at_ms, proxy, fault });
-    vec(timed, 1..=FAULTS)
+    vec(timed(shape, Union::new_weighted(known)), 1..=FAULTS)
         .prop_map(|mut faults| {
             faults.sort_by_key(|timed| timed.at_ms);
             faults
         })
         .boxed()
+}
+
+/// Faults, each at any time and at any proxy.
+fn timed(shape: Shape, faults: impl Strategy<Value = Fault>) -> impl Strategy<Value = Timed> {
+    let timed = (FIRST_MS..shape.heal_at_ms, 0..shape.proxies, faults);
+    timed.prop_map(|(at_ms, proxy, fault)| Timed { at_ms, proxy, fault })
 }
 
 /// How a kind of fault is drawn for a world.
@@ -271,7 +293,7 @@ mod tests {
         let drawn: Vec<BTreeSet<_>> =
             (0..400).map(|seed| Plan::drawn(seed).faults.iter().map(|timed| timed.fault.kind()).collect()).collect();
         let kinds: BTreeSet<_> = drawn.iter().flatten().collect();
-        assert_eq!(kinds.len(), 31, "{kinds:?}");
+        assert_eq!(kinds.len(), 32, "{kinds:?}");
         for kind in kinds {
             let known = drawn.iter().filter(|drawn| drawn.contains(kind)).count();
             assert!(known > 3 && known < 250, "{known} of 400 seeds know {kind:?}");

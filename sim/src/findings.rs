@@ -28,6 +28,8 @@ pub enum Checker {
     Answers,
     /// No client is told an upstream address.
     Addresses,
+    /// Who has to log in is asked and answered nothing before.
+    Logins,
     /// States go along the edges, and events, status and metrics tell of the same ones.
     States,
     /// No connection holds more than its limit.
@@ -59,6 +61,7 @@ impl Checker {
             Self::Requests => "requests",
             Self::Answers => "answers",
             Self::Addresses => "addresses",
+            Self::Logins => "logins",
             Self::States => "states",
             Self::Memory => "memory",
             Self::InFlight => "in flight",

@@ -38,7 +38,7 @@ impl Plan {
             Change::Limits | Change::Upstream | Change::Grow | Change::TakenAddress => is(0),
             Change::HalfBad => is(0) || is(self.clusters - 1),
             // A file that is spoiled concerns the first one, as does putting it right again.
-            Change::Broken | Change::Expired | Change::ForeignCa => is(0),
+            Change::Broken | Change::Expired | Change::ForeignCa | Change::WrongPassword | Change::NoUsers => is(0),
             Change::Unreadable | Change::Renewed => false,
         };
         self.faults_of(proxy).any(
@@ -65,8 +65,8 @@ const fn is_gentle(fault: &Fault) -> bool {
             | Change::TakenAddress
             | Change::HalfBad
             | Change::Renewed => true,
-            // With a spoiled certificate nobody gets in or out.
-            Change::Broken | Change::Expired | Change::ForeignCa => false,
+            // With a spoiled certificate or password nobody gets in or out.
+            Change::Broken | Change::Expired | Change::ForeignCa | Change::WrongPassword | Change::NoUsers => false,
         },
         // Where the leader moves, records with acks=0 are lost by Kafka's own rules.
         Fault::LeaderMove { .. }

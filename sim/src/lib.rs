@@ -17,6 +17,7 @@ mod hosts;
 pub mod journal;
 mod ledger;
 mod limits;
+mod logins;
 mod mailbox;
 mod net;
 pub mod plan;

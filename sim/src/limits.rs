@@ -46,6 +46,10 @@ pub(crate) const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
 /// half a second in which it is noticed.
 pub(crate) const RETRY_PAUSE_MAX: Duration = Duration::from_millis(2_500);
 
+/// How long after the end of a login at a broker it may still be asked: what was sent before may be held back on its way, for
+/// three seconds by a fault, twice, and for a while by the weather.
+pub(crate) const SESSION_OVERRUN: Duration = Duration::from_secs(8);
+
 /// The drain timeout that worlds configure.
 pub(crate) const DRAIN: Duration = Duration::from_secs(2);
 

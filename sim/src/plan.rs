@@ -29,6 +29,9 @@ pub struct Plan {
     /// By virtual cluster, where TLS is spoken; those without an entry speak none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tls: Vec<Tls>,
+    /// By virtual cluster, who has to log in where; those without an entry let everybody in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sasl: Vec<Sasl>,
     /// What goes wrong, and when.
     pub faults: Vec<Timed>,
     /// ms until all faults are healed and everybody has to get on.
@@ -52,6 +55,19 @@ pub struct Tls {
     pub clients: bool,
     /// With its brokers, who demand a certificate in turn.
     pub upstream: bool,
+}
+
+/// Who has to log in at a virtual cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sasl {
+    /// Clients at the proxy.
+    pub clients: bool,
+    /// The proxy at the brokers.
+    pub upstream: bool,
+    /// ms that a login at the brokers is good for.
+    #[serde(default)]
+    pub session_ms: Option<u64>,
 }
 
 /// The network on a usual day.
@@ -115,6 +131,11 @@ impl Tls {
     pub const BOTH: Self = Self { clients: true, upstream: true };
 }
 
+impl Sasl {
+    /// Everywhere, and at the brokers again after a while.
+    pub const BOTH: Self = Self { clients: true, upstream: true, session_ms: Some(2_000) };
+}
+
 impl Load {
     /// One of each kind, and a group of two.
     pub const ONE_OF_EACH: Self = Self {
@@ -143,6 +164,7 @@ impl Plan {
             weather: Weather::FAIR,
             load: Load::ONE_OF_EACH,
             tls: Vec::new(),
+            sasl: Vec::new(),
             faults: Vec::new(),
             heal_at_ms: 5_000,
         }
@@ -164,6 +186,11 @@ impl Plan {
     /// Where a virtual cluster speaks TLS.
     pub fn tls_of(&self, cluster: u8) -> Tls {
         self.tls.get(usize::from(cluster)).copied().unwrap_or_default()
+    }
+
+    /// Who has to log in at a virtual cluster.
+    pub fn sasl_of(&self, cluster: u8) -> Sasl {
+        self.sasl.get(usize::from(cluster)).copied().unwrap_or_default()
     }
 
     /// As it is kept in a file.
@@ -212,6 +239,10 @@ impl fmt::Display for Plan {
         for (cluster, Tls { clients, upstream }) in self.tls.iter().enumerate() {
             let yes = |spoken| if spoken { "TLS" } else { "plain" };
             writeln!(f, "cluster  {cluster}: {} with clients, {} with brokers", yes(*clients), yes(*upstream))?;
+        }
+        for (cluster, Sasl { clients, upstream, .. }) in self.sasl.iter().enumerate() {
+            let yes = |asked| if asked { "log in" } else { "are let in" };
+            writeln!(f, "cluster  {cluster}: clients {}, proxies {}", yes(*clients), yes(*upstream))?;
         }
         let mut kinds: BTreeMap<_, usize> = BTreeMap::new();
         faults.iter().for_each(|timed| *kinds.entry(timed.fault.kind()).or_default() += 1);

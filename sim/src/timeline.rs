@@ -129,6 +129,8 @@ fn reload(change: Change, reload: Action) -> Vec<(u64, Action)> {
         | Change::Renewed
         | Change::Broken
         | Change::Expired
-        | Change::ForeignCa => vec![(0, reload)],
+        | Change::ForeignCa
+        | Change::WrongPassword
+        | Change::NoUsers => vec![(0, reload)],
     }
 }

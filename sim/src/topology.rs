@@ -2,6 +2,7 @@
 
 use crate::{
     limits,
+    logins::{MECHANISM, OWN_USER},
     plan::{Change, Plan},
 };
 use bytes::Bytes;
@@ -28,6 +29,14 @@ pub(crate) const CA: &str = "brokers-ca.pem";
 pub(crate) const OWN_CHAIN: &str = "kroxy.pem";
 /// The key to it.
 pub(crate) const OWN_KEY: &str = "kroxy.key";
+/// Who may log in at the first cluster.
+pub(crate) const FIRST_USERS: &str = "first-users.ron";
+/// Who may log in at other clusters.
+pub(crate) const USERS: &str = "users.ron";
+/// The proxy's password at the first cluster's brokers.
+pub(crate) const FIRST_PASSWORD: &str = "first-kroxy.password";
+/// The proxy's password at other brokers.
+pub(crate) const PASSWORD: &str = "kroxy.password";
 /// What the names of all brokers end in: no client may ever see it.
 pub(crate) const UPSTREAM: &str = ".upstream.example";
 /// The topic of idempotent producers and of the consumer group.
@@ -150,9 +159,21 @@ fn virtual_cluster(plan: &Plan, proxy: u8, cluster: u8, change: Option<Change>) 
         Some(Change::HalfBad) => bootstrap = TAKEN,
         Some(Change::Unreadable) => servers.push("0:0:0".to_owned()),
         // What is new is in the files that the configuration names.
-        Some(Change::Renewed | Change::Broken | Change::Expired | Change::ForeignCa) | None => {}
+        Some(
+            Change::Renewed
+            | Change::Broken
+            | Change::Expired
+            | Change::ForeignCa
+            | Change::WrongPassword
+            | Change::NoUsers,
+        )
+        | None => {}
     }
-    let tls = plan.tls_of(cluster);
+    let (tls, sasl) = (plan.tls_of(cluster), plan.sasl_of(cluster));
+    let (users, password) = if cluster == 0 { (FIRST_USERS, FIRST_PASSWORD) } else { (USERS, PASSWORD) };
+    let clients_log_in = format!("sasl: (mechanisms: [\"{MECHANISM}\"], credentials: \"{users}\"),");
+    let logs_in =
+        format!(", sasl: (mechanism: \"{MECHANISM}\", username: \"{OWN_USER}\", password_file: \"{password}\")");
     let ((chain, key), ca) = if cluster == 0 { ((FIRST_CHAIN, FIRST_KEY), FIRST_CA) } else { ((CHAIN, KEY), CA) };
     let towards_clients =
         format!("tls: (certificates: [(chain: \"{chain}\", key: \"{key}\")], handshake_timeout: \"4s\"), ");
@@ -161,10 +182,11 @@ fn virtual_cluster(plan: &Plan, proxy: u8, cluster: u8, change: Option<Change>) 
     format!(
         "        (
             name: \"{name}\",
-            upstream: (bootstrap_servers: [{servers}], connect_timeout: \"2s\"{towards_upstream}),
+            upstream: (bootstrap_servers: [{servers}], connect_timeout: \"2s\"{towards_upstream}{logs_in}),
             gateways: [(name: \"default\", {towards_clients}port_per_broker: (
                 bind: \"{bind}\", advertised_host: \"{advertised}\", bootstrap_port: {bootstrap}, nodes: [{ranges}],
             ))],
+            {clients_log_in}
             drain_timeout: \"{drain}ms\",
             first_request_timeout: \"5s\",
             limits: (max_request_frame: \"{frame}\"),
@@ -174,6 +196,8 @@ fn virtual_cluster(plan: &Plan, proxy: u8, cluster: u8, change: Option<Change>) 
         servers = servers.join(", "),
         towards_upstream = if tls.upstream { &towards_upstream } else { "" },
         towards_clients = if tls.clients { &towards_clients } else { "" },
+        logs_in = if sasl.upstream { &logs_in } else { "" },
+        clients_log_in = if sasl.clients { &clients_log_in } else { "" },
         drain = limits::DRAIN.as_millis(),
     )
 }

@@ -17,7 +17,7 @@ use std::{io, time::Duration};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The version of Metadata that is spoken.
-pub(super) const METADATA: i16 = 9;
+pub(crate) const METADATA: i16 = 9;
 /// The version of FindCoordinator that is spoken.
 pub(super) const FIND_COORDINATOR: i16 = 4;
 /// The version of DescribeConfigs that is spoken.
@@ -28,7 +28,7 @@ pub(super) const FETCH: i16 = 11;
 pub(super) const PRODUCE: i16 = 9;
 
 /// A request as it goes over the wire.
-pub(super) fn frame<R: Request>(client: &str, version: i16, correlation: i32, request: &R) -> io::Result<Bytes> {
+pub(crate) fn frame<R: Request>(client: &str, version: i16, correlation: i32, request: &R) -> io::Result<Bytes> {
     let header = RequestHeader::default()
         .with_request_api_key(R::KEY)
         .with_request_api_version(version)
@@ -46,7 +46,7 @@ pub(super) fn frame<R: Request>(client: &str, version: i16, correlation: i32, re
 }
 
 /// Reads the answer to the last request of this kind. Whether it is the right one the stream itself checks.
-pub(super) async fn answer<R: Request>(stream: &mut (impl AsyncRead + Unpin), version: i16) -> io::Result<R::Response> {
+pub(crate) async fn answer<R: Request>(stream: &mut (impl AsyncRead + Unpin), version: i16) -> io::Result<R::Response> {
     let length = usize::try_from(stream.read_i32().await?).map_err(io::Error::other)?;
     if !(4..=limits::RESPONSE).contains(&length) {
         return Err(io::Error::other(format!("an answer of {length} bytes")));
@@ -60,13 +60,13 @@ pub(super) async fn answer<R: Request>(stream: &mut (impl AsyncRead + Unpin), ve
 }
 
 /// Sends a request whole.
-pub(super) async fn send(stream: &mut (impl AsyncWrite + Unpin), frame: &[u8]) -> io::Result<()> {
+pub(crate) async fn send(stream: &mut (impl AsyncWrite + Unpin), frame: &[u8]) -> io::Result<()> {
     stream.write_all(frame).await?;
     stream.flush().await
 }
 
 /// Asks who leads a topic, which is created if it is not there.
-pub(super) fn metadata(topic: &'static str) -> MetadataRequest {
+pub(crate) fn metadata(topic: &'static str) -> MetadataRequest {
     let topic = MetadataRequestTopic::default().with_name(Some(TopicName(StrBytes::from_static_str(topic))));
     MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(true)
 }

@@ -4,7 +4,7 @@ pub(crate) mod admin;
 mod committed;
 mod consumer;
 mod idempotent;
-mod kafka;
+pub(crate) mod kafka;
 mod lines;
 mod operator;
 mod plain;

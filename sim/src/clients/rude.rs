@@ -1,7 +1,14 @@
 //! Clients that misbehave. None of them may harm anybody else, nor be kept for ever.
 
 use super::kafka;
-use crate::{dice::Dice, net::SimNet, plan::Rude, topology};
+use crate::{
+    dice::Dice,
+    findings::Checker,
+    logins::CLIENT,
+    net::{SimNet, login},
+    plan::Rude,
+    topology,
+};
 use kafka_protocol::messages::FetchRequest;
 use kroxy_core::address::HostPort;
 use runtime::net::Net;
@@ -23,6 +30,8 @@ const STORM: usize = 2_000;
 const GREEDY: i32 = 40;
 /// How long a patient client has its broker wait for records.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// The correlation id of what an intruder asks.
+const INTRUSION: i32 = 77;
 /// The pause between two bytes.
 const DRIBBLE: Duration = Duration::from_millis(10);
 
@@ -53,6 +62,9 @@ async fn misbehave(how: Rude, net: SimNet, to: HostPort, mut dice: Dice) -> io::
     }
     if how == Rude::Patient {
         return wait(&net.well_behaved().of("patient"), &to).await;
+    }
+    if how == Rude::Intruder {
+        return intrude(&net.intruding(to.port), &to, &mut dice).await;
     }
     // Some come without TLS where there should be.
     let net = if matches!(how, Rude::Garbage | Rude::Silent | Rude::HalfRequest) { net.in_the_clear() } else { net };
@@ -86,7 +98,7 @@ async fn misbehave(how: Rude, net: SimNet, to: HostPort, mut dice: Dice) -> io::
             sleep(STAY / 2).await;
         }
         Rude::Silent => sleep(STAY * 2).await,
-        Rude::Patient => unreachable!("it is not rude"),
+        Rude::Patient | Rude::Intruder => unreachable!("it has gone another way"),
         Rude::Dribble => {
             for byte in question(1)? {
                 stream.write_all(&[byte]).await?;
@@ -108,6 +120,31 @@ async fn misbehave(how: Rude, net: SimNet, to: HostPort, mut dice: Dice) -> io::
         }
         Rude::Storm => unreachable!("a storm has connections of its own"),
         Rude::Impatient => stream.write_all(&question(1)?).await?,
+    }
+    Ok(())
+}
+
+/// Asks a question without having logged in, without having done so to the end, or with a wrong password. Where nobody has to
+/// log in it is a question like any other.
+async fn intrude(net: &SimNet, to: &HostPort, dice: &mut Dice) -> io::Result<()> {
+    let mut stream = net.connect(to).await?;
+    let (began, failed) = (dice.per_mille(600), dice.per_mille(600));
+    if net.is_intruding() && began {
+        kafka::send(&mut stream, &login::handshake(1)?).await?;
+        if failed {
+            kafka::send(&mut stream, &login::credentials(2, CLIENT, "guess")?).await?;
+        }
+    }
+    let question = kafka::fetch(topology::READINGS, 0, Duration::ZERO);
+    kafka::send(&mut stream, &kafka::frame("intruder", kafka::FETCH, INTRUSION, &question)?).await?;
+    while net.is_intruding() {
+        let length = stream.read_u32().await?;
+        let correlation = stream.read_i32().await?;
+        if correlation == INTRUSION {
+            net.accuse(Checker::Logins, "somebody who has not logged in was answered");
+        }
+        let rest = u64::from(length).saturating_sub(4);
+        tokio::io::copy(&mut (&mut stream).take(rest), &mut tokio::io::sink()).await?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::{Surroundings, claims::Claims, tunnel};
 use crate::{
     findings::Checker,
     limits, lock,
+    logins::{self, Logins},
     mailbox::Mailbox,
     net::{Role, SimListener, SimNet},
     plan::{Change, Plan},
@@ -11,7 +12,7 @@ use crate::{
     topology,
 };
 use kroxy_core::{
-    proxy::{Refused, Trigger},
+    proxy::Trigger,
     status::{
         ClusterOutcome, ClusterReload, ClusterState, ClusterStatus, Event, EventKind, ProxyState, ReloadOutcome,
         ReloadReport, Status,
@@ -77,6 +78,7 @@ pub(crate) struct Seen {
 pub(crate) struct Files {
     text: String,
     certificates: Certificates,
+    logins: Logins,
 }
 
 /// The disk of the proxy's host.
@@ -90,7 +92,7 @@ pub(crate) struct Disk {
 impl Disk {
     pub(crate) fn new(plan: &Plan, proxy: u8) -> Self {
         let text = topology::configuration(plan, proxy, None);
-        let good = Files { text, certificates: Certificates::default() };
+        let good = Files { text, certificates: Certificates::default(), logins: Logins::Right };
         Self { now: good.clone(), good }
     }
 
@@ -107,7 +109,23 @@ impl Disk {
             | Change::Grow
             | Change::Unreadable
             | Change::TakenAddress
-            | Change::HalfBad => (edition, None),
+            | Change::HalfBad
+            | Change::WrongPassword
+            | Change::NoUsers => (edition, None),
+        };
+        let logins = match change {
+            Change::WrongPassword => Logins::WrongPassword,
+            Change::NoUsers => Logins::NoUsers,
+            Change::Limits
+            | Change::Upstream
+            | Change::Grow
+            | Change::Unreadable
+            | Change::TakenAddress
+            | Change::HalfBad
+            | Change::Renewed
+            | Change::Broken
+            | Change::Expired
+            | Change::ForeignCa => Logins::Right,
         };
         let text = match change {
             Change::Unreadable => "( admin: nonsense".to_owned(),
@@ -119,9 +137,11 @@ impl Disk {
             | Change::Renewed
             | Change::Broken
             | Change::Expired
-            | Change::ForeignCa => topology::configuration(plan, proxy, Some(change)),
+            | Change::ForeignCa
+            | Change::WrongPassword
+            | Change::NoUsers => topology::configuration(plan, proxy, Some(change)),
         };
-        self.now = Files { text, certificates: Certificates { edition, spoiled } };
+        self.now = Files { text, certificates: Certificates { edition, spoiled }, logins };
     }
 
     fn put_back(&mut self) {
@@ -130,7 +150,7 @@ impl Disk {
 
     /// What was written is in force. With spoiled files that is nothing to keep.
     fn keep(&mut self) {
-        if self.now.certificates.spoiled.is_none() {
+        if self.now.certificates.spoiled.is_none() && self.now.logins == Logins::Right {
             self.good.clone_from(&self.now);
         }
     }
@@ -193,8 +213,11 @@ impl ProxyHost {
         lock(&self.disk).put_back();
         let (disk, vault) = (self.disk.clone(), self.around.wires.vault.clone());
         let read = Box::new(move || {
-            let Files { text, certificates } = lock(&disk).now.clone();
-            topology::read(&text, |path| vault.read(path, certificates))
+            let Files { text, certificates, logins } = lock(&disk).now.clone();
+            topology::read(&text, |path| {
+                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+                logins::read(name, logins).map_or_else(|| vault.read(path, certificates), Ok)
+            })
         });
         let source = Source { name: Some("sim.ron".to_owned()), read };
         let loaded = (source.read)()?;
@@ -314,13 +337,12 @@ impl ProxyHost {
     async fn put_right(self, proxy: Proxy<SimNet>) {
         lock(&self.disk).put_back();
         while let Ok(loaded) = proxy.read_again() {
-            match proxy.reload(Trigger::Api, loaded).await {
-                Err(Refused::Busy) => sleep(limits::RETRY_PAUSE).await,
-                done => {
-                    self.note(format_args!("put right: {:?}", done.map(|report| report.outcome)));
-                    break;
-                }
+            let done = proxy.reload(Trigger::Api, loaded).await.map(|report| report.outcome);
+            self.note(format_args!("put right: {done:?}"));
+            if done != Ok(ReloadOutcome::Busy) {
+                break;
             }
+            sleep(limits::RETRY_PAUSE).await;
         }
     }
 
@@ -358,7 +380,8 @@ impl ProxyHost {
     /// What served before a reload that came to nothing in it serves again, and with what it had.
     fn check_gone_back(&self, before: &Status, report: &ReloadReport, after: &Status) {
         for ClusterReload { name, outcome, .. } in &report.virtual_clusters {
-            let of = |status: &Status| status.virtual_clusters.iter().find(|c| c.name == *name).map(generation_and_state);
+            let of =
+                |status: &Status| status.virtual_clusters.iter().find(|c| c.name == *name).map(generation_and_state);
             let (Some((was, ClusterState::Serving)), Some((is, state))) = (of(before), of(after)) else { continue };
             let has_it = match (outcome, state) {
                 (ClusterOutcome::RolledBack | ClusterOutcome::NotPrepared, ClusterState::Serving) => is == was,

@@ -40,7 +40,8 @@ impl Eye {
         match role {
             Role::Client => Self::Client(Watch::new(Some(who.clone()), proxy, port, &wires.exchanges)),
             Role::Rude | Role::Barbarian => Self::Client(Watch::new(None, proxy, port, &wires.exchanges)),
-            Role::Operator | Role::Proxy => Self::Nobodys,
+            // What an intruder asks nobody may be asked: it stands in no book.
+            Role::Operator | Role::Proxy | Role::Intruder => Self::Nobodys,
             Role::Broker => Self::Broker(Ear::new(server, &wires.exchanges)),
         }
     }

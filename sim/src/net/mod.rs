@@ -8,6 +8,7 @@ mod exchanges;
 mod eye;
 mod frames;
 mod holdings;
+pub(crate) mod login;
 mod socket;
 mod speech;
 mod stream;
@@ -18,15 +19,16 @@ pub(crate) use self::{exchanges::Place, stream::SimStream, wires::Wires};
 
 use self::{
     eye::{Eye, Holder},
+    login::Gate,
     socket::Socket,
     stream::Channel,
     wires::{Listening, Side},
 };
-use crate::topology;
+use crate::{findings::Checker, logins::CLIENT, topology};
 use kroxy_core::address::HostPort;
 use runtime::net::{Listener, Net};
 use rustls::pki_types::ServerName;
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// Who uses a network, which decides what is done to its streams.
@@ -40,8 +42,10 @@ pub(crate) enum Role {
     Client,
     /// A client that does not: no upstream address may appear.
     Rude,
-    /// The same, and it knows nothing of TLS either.
+    /// The same, and it knows nothing of TLS either, nor of logins.
     Barbarian,
+    /// A client that asks what it may not ask before it has logged in.
+    Intruder,
     /// An operator of the proxy, who speaks HTTP and may know everything.
     Operator,
 }
@@ -71,6 +75,25 @@ impl SimNet {
         Self { role: Role::Barbarian, ..self }
     }
 
+    /// The same for somebody who has not logged in, where that is needed.
+    pub(crate) fn intruding(self, at_port: u16) -> Self {
+        if self.wires.sasl_of(topology::cluster_at(at_port)).clients {
+            Self { role: Role::Intruder, ..self }
+        } else {
+            self
+        }
+    }
+
+    /// Whether whoever uses it has not logged in where that is needed.
+    pub(crate) fn is_intruding(&self) -> bool {
+        self.role == Role::Intruder
+    }
+
+    /// Something is wrong that only whoever uses it can see.
+    pub(crate) fn accuse(&self, checker: Checker, what: &str) {
+        self.wires.accuse(&self.host, (checker, what.to_owned()));
+    }
+
     /// The same for one of several clients on the host.
     pub(crate) fn of(mut self, who: &str) -> Self {
         self.who = who.into();
@@ -85,9 +108,13 @@ impl Net for SimNet {
     async fn bind(&self, at: SocketAddr) -> io::Result<SimListener> {
         let bound = match self.role {
             Role::Proxy if topology::is_taken(at) => Err(io::ErrorKind::AddrInUse.into()),
-            Role::Proxy | Role::Broker | Role::Client | Role::Rude | Role::Barbarian | Role::Operator => {
-                turmoil::net::TcpListener::bind(at).await
-            }
+            Role::Proxy
+            | Role::Broker
+            | Role::Client
+            | Role::Rude
+            | Role::Barbarian
+            | Role::Intruder
+            | Role::Operator => turmoil::net::TcpListener::bind(at).await,
         };
         match &bound {
             Ok(_) => self.wires.journal.note(&self.host, format_args!("listens on {}", at.port())),
@@ -125,9 +152,10 @@ impl Net for SimNet {
             &self.wires,
             is_kafka(to.port),
         );
-        let channel = self.shake_hands(socket, to).await?;
+        let mut channel = self.shake_hands(socket, to).await?;
+        self.log_in(&mut channel, to).await?;
         let eye = Eye::new(self.role, &self.who, &server, to.port, &self.wires);
-        Ok(SimStream::new(channel, self.host.clone(), eye, &self.wires))
+        Ok(SimStream::new(channel, self.host.clone(), eye, None, &self.wires))
     }
 
     fn address_of(stream: &SimStream) -> io::Result<SocketAddr> {
@@ -148,7 +176,7 @@ impl SimNet {
     /// TLS, where a client comes to a gateway that speaks it. The proxy itself sees to that on its own.
     async fn shake_hands(&self, socket: Socket, to: &HostPort) -> io::Result<Channel> {
         let config = match self.role {
-            Role::Client | Role::Rude => self.wires.vault.clients(topology::cluster_at(to.port)),
+            Role::Client | Role::Rude | Role::Intruder => self.wires.vault.clients(topology::cluster_at(to.port)),
             Role::Proxy | Role::Broker | Role::Barbarian | Role::Operator => None,
         };
         let Some(config) = config else { return Ok(Channel::Plain(Box::new(socket))) };
@@ -163,6 +191,25 @@ impl SimNet {
             self.wires.saw_edition(edition);
         }
         Ok(Channel::Tls(Box::new(stream.into())))
+    }
+}
+
+impl SimNet {
+    /// SASL, where clients have to log in at the gateway.
+    async fn log_in(&self, channel: &mut Channel, to: &HostPort) -> io::Result<()> {
+        let needed = match self.role {
+            Role::Client | Role::Rude => self.wires.sasl_of(topology::cluster_at(to.port)).clients,
+            Role::Proxy | Role::Broker | Role::Barbarian | Role::Intruder | Role::Operator => false,
+        };
+        if !needed {
+            return Ok(());
+        }
+        let done = match channel {
+            Channel::Plain(socket) => login::log_in(socket.as_mut(), CLIENT).await,
+            Channel::Tls(stream) => login::log_in(stream.as_mut(), CLIENT).await,
+            Channel::Shaking(_) | Channel::Failed => unreachable!("it has shaken hands"),
+        };
+        done.inspect_err(|e| self.wires.journal.note(&self.host, format_args!("no login at {to}: {e}")))
     }
 }
 
@@ -192,14 +239,17 @@ impl Listener for SimListener {
         let socket = Socket::new(inner, host.clone(), holder, Side::Server, wire, wires, is_kafka(at.port()));
         let config = match role {
             Role::Broker => wires.vault.brokers(topology::cluster_of(host)),
-            Role::Proxy | Role::Client | Role::Rude | Role::Barbarian | Role::Operator => None,
+            Role::Proxy | Role::Client | Role::Rude | Role::Barbarian | Role::Intruder | Role::Operator => None,
         };
         let channel = match config {
             Some(config) => Channel::Shaking(Box::new(TlsAcceptor::from(config).accept(socket))),
             None => Channel::Plain(Box::new(socket)),
         };
         let eye = Eye::new(*role, who, host, at.port(), wires);
-        Ok((SimStream::new(channel, host.clone(), eye, wires), from))
+        let sasl = wires.sasl_of(topology::cluster_of(host));
+        let gate =
+            (*role == Role::Broker && sasl.upstream).then(|| Gate::new(sasl.session_ms.map(Duration::from_millis)));
+        Ok((SimStream::new(channel, host.clone(), eye, gate, wires), from))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

@@ -4,6 +4,7 @@
 
 use super::{
     eye::{Eye, Wrong},
+    login::Gate,
     socket::Socket,
     speech::Speech,
     wires::Wires,
@@ -19,6 +20,9 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{Accept, TlsStream};
 
+/// Bytes that are looked at a time where a login may be among them.
+const PART: usize = 4 << 10;
+
 /// An end of a simulated connection.
 #[derive(Debug)]
 pub(crate) struct SimStream {
@@ -28,6 +32,8 @@ pub(crate) struct SimStream {
     eye: Eye,
     /// Of a broker.
     speech: Option<Speech>,
+    /// Of a broker that demands a login.
+    gate: Option<Gate>,
     /// What was taken from the holder, changed, and is not in the channel yet.
     waiting: Vec<u8>,
     dice: Dice,
@@ -79,13 +85,13 @@ impl Channel {
 }
 
 impl SimStream {
-    pub(super) fn new(channel: Channel, host: Arc<str>, eye: Eye, wires: &Wires) -> Self {
+    pub(super) fn new(channel: Channel, host: Arc<str>, eye: Eye, gate: Option<Gate>, wires: &Wires) -> Self {
         let speech = match eye {
             Eye::Broker(_) => Some(Speech::default()),
             Eye::Client(_) | Eye::Nobodys => None,
         };
         let dice = Dice::new(wires.seed());
-        Self { channel, host, wires: wires.clone(), eye, speech, waiting: Vec::new(), dice }
+        Self { channel, host, wires: wires.clone(), eye, speech, gate, waiting: Vec::new(), dice }
     }
 
     /// The address of this end.
@@ -109,7 +115,39 @@ impl SimStream {
             self.eye.wrote(&self.waiting[..wrote]);
             self.waiting.drain(..wrote);
         }
+        if let Some(Gate { answers, .. }) = &mut self.gate {
+            while !answers.is_empty() {
+                let wrote = ready!(channel.as_mut().poll_write(cx, answers))?;
+                answers.drain(..wrote);
+            }
+        }
         channel.poll_flush(cx)
+    }
+
+    /// Receives what comes through the gate: logins are taken out and answered.
+    fn poll_gate(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let Some(gate) = &mut self.gate else { unreachable!("it is there") };
+            if gate.has_passed() {
+                gate.pass(buf.remaining()).for_each(|byte| buf.put_slice(&[byte]));
+                return Poll::Ready(Ok(()));
+            }
+            if gate.is_refused() {
+                // It hears nothing more, and hangs up when that was said.
+                return self.poll_rest(cx);
+            }
+            let mut part = [0; PART];
+            let mut part = ReadBuf::new(&mut part);
+            ready!(ready!(self.channel.poll(cx))?.poll_read(cx, &mut part))?;
+            if part.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let wrong = gate.take(part.filled(), turmoil::sim_elapsed().unwrap_or_default());
+            self.accuse(wrong);
+            if let Poll::Ready(Err(e)) = self.poll_rest(cx) {
+                return Poll::Ready(Err(e));
+            }
+        }
     }
 }
 
@@ -119,9 +157,11 @@ impl AsyncRead for SimStream {
         if let Poll::Ready(Err(e)) = me.poll_rest(cx) {
             return Poll::Ready(Err(e));
         }
-        let channel = ready!(me.channel.poll(cx))?;
         let before = buf.filled().len();
-        let read = ready!(channel.poll_read(cx, buf));
+        let read = match me.gate {
+            Some(_) => ready!(me.poll_gate(cx, buf)),
+            None => ready!(ready!(me.channel.poll(cx))?.poll_read(cx, buf)),
+        };
         // TLS calls it an error when the other end says no farewell.
         let ended = matches!(&read, Err(e) if e.kind() == io::ErrorKind::UnexpectedEof);
         if ended || (read.is_ok() && buf.capacity() > before) {

@@ -6,7 +6,7 @@ use crate::{
     findings::{Checker, Findings},
     journal::Journal,
     lock,
-    plan::{Plan, Weather, Wrong},
+    plan::{Plan, Sasl, Weather, Wrong},
     tls::Vault,
 };
 use std::{
@@ -29,6 +29,7 @@ pub(crate) struct Wires {
     pub(crate) exchanges: Exchanges,
     pub(super) holdings: Holdings,
     pub(crate) vault: Vault,
+    sasl: Arc<[Sasl]>,
     findings: Findings,
     shared: Arc<Mutex<Shared>>,
 }
@@ -151,9 +152,15 @@ impl Wires {
             exchanges: Exchanges::default(),
             holdings: Holdings::new(!plan.tls.is_empty()),
             vault: Vault::new(plan),
+            sasl: plan.sasl.clone().into(),
             findings,
             shared: Arc::new(Mutex::new(shared)),
         }
+    }
+
+    /// Who has to log in at a virtual cluster.
+    pub(super) fn sasl_of(&self, cluster: u8) -> Sasl {
+        self.sasl.get(usize::from(cluster)).copied().unwrap_or_default()
     }
 
     /// Gives a host one more name.

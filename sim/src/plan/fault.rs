@@ -221,6 +221,8 @@ pub enum Rude {
     Flood,
     /// 2,000 connections at once, each with a question, all of them kept for a while.
     Storm,
+    /// Asks without having logged in, or with a wrong password, where that is needed.
+    Intruder,
     /// Waits for records that nobody sends: not rude, but a drain must not wait for it.
     Patient,
 }
@@ -239,8 +241,8 @@ pub enum Change {
     /// The first cluster is to listen on an address that somebody else holds and that it cannot have before it lets go of its
     /// own: that shows behind the drain only, and it goes back to what it was.
     TakenAddress,
-    /// The last cluster gets another order of its upstream servers, and the first one is to have a port that somebody else
-    /// holds, which shows before anything is drained: it stays what it is.
+    /// The last cluster gets another order of its upstream servers, which comes into force, and the first one is to have a port
+    /// that somebody else holds, which shows before anything is drained: it stays what it is.
     HalfBad,
     /// Gateways' certificates are renewed: connections stay, and new ones are shown the new one.
     Renewed,
@@ -250,6 +252,10 @@ pub enum Change {
     Expired,
     /// The first cluster is to trust brokers whose certificates somebody else has signed.
     ForeignCa,
+    /// The file of the proxy's password at the first cluster's brokers has another one.
+    WrongPassword,
+    /// The file with those who may log in at the first cluster knows none of its clients.
+    NoUsers,
 }
 
 impl Fault {
@@ -282,6 +288,7 @@ impl Fault {
             Self::Reload { change: Change::HalfBad } => "half-bad reload",
             Self::Reload { change: Change::TakenAddress } => "reload that fails behind its drain",
             Self::Reload { change: Change::Renewed } => "certificate renewed",
+            Self::Reload { change: Change::WrongPassword | Change::NoUsers } => "credentials spoiled",
             Self::Reload { change: Change::Broken | Change::Expired | Change::ForeignCa } => "certificate spoiled",
             Self::ReloadOverHttp { .. } => "reload over HTTP",
             Self::ShutdownOverHttp { .. } => "shutdown over HTTP",
