@@ -33,14 +33,8 @@ fn swapping(story: &str, cluster: &Cluster, upstream: &str, session: &str) -> Pr
     Proxy::serve(story, &configuration)
 }
 
-pub(crate) fn metrics() -> String {
+fn metrics() -> String {
     admin::get("/metrics").expect("kroxy runs").body
-}
-
-/// How often something was accepted, as the metrics have it.
-pub(crate) fn counted(metrics: &str, name: &str) -> u64 {
-    let line = metrics.lines().find(|line| line.starts_with(name) && line.contains(r#"outcome="accepted""#));
-    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
 }
 
 #[test]
@@ -91,7 +85,11 @@ fn sessions_of_seconds_on_both_legs_are_noticed_by_nobody() {
     assert!(said.contains("4000 records sent"), "{said}");
     demand(others);
     let metrics = metrics();
-    assert!(counted(&metrics, "kroxy_sasl_logins_total") > 20, "kroxy logs in again and again: {metrics}");
+    let counted = |name: &str| {
+        let line = metrics.lines().find(|line| line.starts_with(name) && line.contains(r#"outcome="accepted""#));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).unwrap_or_default()
+    };
+    assert!(counted("kroxy_sasl_logins_total") > 20, "kroxy logs in again and again: {metrics}");
     for cause in ["session_expired", "upstream_login_failed", "authentication_failed", "upstream_misbehaved"] {
         assert!(!metrics.contains(&format!("cause=\"{cause}\"")), "{cause}: {metrics}");
     }

@@ -10,4 +10,3 @@ mod everyday;
 mod lifecycle;
 mod secured;
 mod suite;
-mod tokens;
