@@ -207,8 +207,11 @@ fn a_reload_that_cannot_work_goes_back_to_what_was() {
 
 #[test]
 fn a_reload_that_fails_behind_its_drain_goes_back_to_what_was() {
-    let twice = [1_000, 2_500].map(|at| (at, Fault::Reload { change: Change::TakenAddress }));
-    let report = play(&Plan::quiet(22).with(twice));
+    // Between them there is time for a whole drain.
+    let twice = [1_000, 4_500].map(|at| (at, Fault::Reload { change: Change::TakenAddress }));
+    let mut plan = Plan::quiet(22).with(twice);
+    plan.heal_at_ms = 9_000;
+    let report = play(&plan);
     assert_eq!(report.proxies[0].reloads, [(Change::TakenAddress, ReloadOutcome::Failed); 2]);
     let there_and_back = [Draining, Initializing, Failed, Initializing, Serving];
     assert_eq!(report.states_of(0), life(&there_and_back.repeat(2)));
