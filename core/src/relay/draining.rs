@@ -32,7 +32,7 @@ enum Verdict {
 impl Relay {
     pub(super) fn drain(&mut self, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
         match &self.state {
-            State::Silent { until, .. } if self.client.is_none() => {
+            State::Silent { until, .. } if !self.is_served => {
                 self.state = State::Silent { until: (*until).min(now + limits::FIRST_WORDS), drains: true };
                 Ok(())
             }

@@ -43,6 +43,7 @@ use self::{
 };
 use crate::{
     address::HostPort,
+    api::ApiKey,
     gateway::Gateway,
     limits,
     sasl::{self, Principal, scram::Keys},
@@ -141,7 +142,7 @@ pub struct Client {
 
 #[derive(Debug)]
 enum State {
-    /// Connected, nothing asked. Once it is to drain, it is waited for a little.
+    /// Connected, nothing asked of upstream. Once it is to drain, it is waited for a little.
     Silent { until: Instant, drains: bool },
     /// Relaying.
     Open,
@@ -176,6 +177,7 @@ pub struct Relay {
     ledger: Ledger,
     patience: Patience,
     client: Option<Box<Client>>,
+    is_served: bool,
     /// Whose certificate the client has shown.
     certified: Option<Box<str>>,
     /// The SASL exchange that the client is in, or has been in last.
@@ -198,6 +200,7 @@ impl Relay {
             ledger: Ledger::default(),
             patience: Patience::default(),
             client: None,
+            is_served: false,
             certified: None,
             sasl: None,
             last_active: now,
@@ -297,6 +300,11 @@ impl Relay {
         self.ledger.is_only_late()
     }
 
+    /// Whether the client has got an answer that it can work with.
+    pub const fn is_served(&self) -> bool {
+        self.is_served
+    }
+
     /// Who the client said it is, once it has asked something.
     pub fn client(&self) -> Option<&Client> {
         self.client.as_deref()
@@ -371,6 +379,12 @@ impl Relay {
 
     /// A request is over.
     fn settle(&mut self, exchange: Exchange, plan: &mut Plan) {
+        self.is_served |= match exchange.by {
+            AnsweredBy::Upstream(_) => true,
+            // To `ApiVersions`, ours only says in which version to ask again.
+            AnsweredBy::Proxy => exchange.asked.key != ApiKey::API_VERSIONS,
+            AnsweredBy::Nobody => false,
+        };
         plan.exchanges.push(exchange);
     }
 

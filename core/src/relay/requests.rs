@@ -205,12 +205,12 @@ impl Relay {
             return Err(ClientMisbehaved::OtherProtocol(protocol).into());
         }
         let Some(head) = self.read_head(rest)? else { return Ok(Step::Want(RequestHead::LEN)) };
-        if matches!(self.state, State::Silent { drains: true, .. }) {
-            self.state = State::Draining;
-        }
         let Some(api) = Api::find(head.key) else {
             return Err(ClientMisbehaved::UnknownApi(head.key).into());
         };
+        if matches!(self.state, State::Silent { drains: true, .. }) && api.supports(head.version) {
+            self.state = State::Draining;
+        }
         let total = LENGTH_PREFIX + head.size as usize;
         let frame = &rest[..total.min(rest.len())];
         let asked = Asked::new(&head, now);

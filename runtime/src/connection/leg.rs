@@ -38,8 +38,6 @@ pub(super) struct LegIo<S> {
     /// The peer has taken some since [`Self::delivery`] was asked for last.
     took: bool,
     fin: Fin,
-    /// The peer has been given something.
-    pub(super) given: bool,
 }
 
 /// Whether the peer is told that no more will come.
@@ -69,7 +67,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LegIo<S> {
             unflushed: false,
             took: false,
             fin: Fin::Later,
-            given: false,
         }
     }
 
@@ -93,7 +90,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LegIo<S> {
 
     /// Lets bytes wait to be written.
     pub(super) fn queue(&mut self, bytes: &[u8]) {
-        self.given |= !bytes.is_empty();
         self.outbox.extend_from_slice(bytes);
         self.unflushed = true;
         self.congested |= self.waiting() > limits::OUTBOX_HIGH;
@@ -143,7 +139,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LegIo<S> {
     /// Writes segments of a plan over `input`; what the peer does not take now is kept. Returns the bytes of both.
     pub(super) fn write(&mut self, cx: &mut Context<'_>, input: &[u8], segments: &[Segment]) -> io::Result<u64> {
         self.unflushed = true;
-        self.given |= !segments.is_empty();
         let mut rest = segments;
         let mut skip = 0; // bytes of rest[0] that are written
         if self.waiting() == 0 {

@@ -108,7 +108,7 @@ pub(crate) async fn relay<N: Net>(
     let Connection { client, upstream, relay, .. } = connection;
     let client = if client.is_finished() {
         Some(Closing::alone(client))
-    } else if !client.given && cause.is_worth_another_try() {
+    } else if !relay.is_served() && cause.is_worth_another_try() {
         // Clients take an orderly end before the first answer for a refusal, and tell the application. This one is to try again.
         let _ = N::break_off(client.stream.transport()); // else it reads as a refusal
         None

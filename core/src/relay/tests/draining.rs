@@ -6,7 +6,7 @@ use super::{
     frames::*,
     server, spec,
 };
-use crate::{api::ApiKey, reject, time::Instant};
+use crate::{api::ApiKey, reject, rewrite, time::Instant};
 use core::time::Duration;
 use kafka_protocol::{
     messages::{
@@ -380,6 +380,21 @@ fn a_client_that_is_about_to_ask_gets_an_answer_before_its_fin() {
     let mut p = Pair::new(spec());
     p.happens(Event::Drain).at(1_000).client(&produce_to(1, &[0], 10));
     p.expect_client(&not_leader(1, &[0])).expect_action(&Action::Finish);
+}
+
+#[test]
+fn a_client_that_only_heard_in_which_version_to_ask_is_about_to_ask_too() {
+    let mut p = Pair::new(spec());
+    let mut ahead = super::frames::api_versions(1);
+    ahead[6..8].copy_from_slice(&99_i16.to_be_bytes());
+    let answer = rewrite::api_versions::too_new(1);
+    p.client(&ahead).expect_client(&answer);
+    p.happens(Event::Drain).expect_nothing();
+    p.client(&ahead).expect_client(&answer);
+    p.expect_nothing();
+    assert!(!p.relay.is_served());
+    p.client(&produce_to(1, &[0], 10)).expect_client(&not_leader(1, &[0])).expect_action(&Action::Finish);
+    assert!(p.relay.is_served());
 }
 
 /// A connection on which nothing has been asked, not even in the time that a drain gives.
