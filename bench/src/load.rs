@@ -1,6 +1,9 @@
 //! Both ends of what is relayed: connections that ask, and a sink that answers.
 
-use crate::frames::{Frames, IN_REQUEST, IN_RESPONSE};
+use crate::{
+    frames::{Frames, IN_REQUEST, IN_RESPONSE},
+    secret::{Stream, over_tls},
+};
 use bytes::Bytes;
 use std::{
     collections::VecDeque,
@@ -75,12 +78,13 @@ pub(crate) struct Load {
     pub(crate) connections: usize,
     pub(crate) depth: usize,
     pub(crate) frames: u64,
+    pub(crate) tls: bool,
 }
 
 /// The same with its connections open.
 pub(crate) struct Open {
     load: Load,
-    streams: Vec<TcpStream>,
+    streams: Vec<Box<dyn Stream>>,
 }
 
 /// What came of it; the connections are still open.
@@ -90,7 +94,7 @@ pub(crate) struct Done {
     /// Bytes of requests and responses.
     pub(crate) bytes: u64,
     latencies: Vec<Duration>,
-    _streams: Vec<TcpStream>,
+    _streams: Vec<Box<dyn Stream>>,
 }
 
 impl Load {
@@ -99,16 +103,21 @@ impl Load {
         while streams.len() < self.connections {
             let mut opening = JoinSet::new();
             for _ in streams.len()..self.connections.min(streams.len() + OPENED_AT_ONCE) {
-                opening.spawn(TcpStream::connect(self.at));
+                opening.spawn(open(self.at, self.tls, self.request.clone()));
             }
-            for stream in opening.join_all().await {
-                let stream = stream.expect("the target accepts");
-                stream.set_nodelay(true).expect("a socket");
-                streams.push(stream);
-            }
+            streams.append(&mut opening.join_all().await);
         }
         Open { load: self, streams }
     }
+}
+
+/// Opens a connection, and asks once: a target may connect to the sink only then, and the sink takes only so many at a time.
+async fn open(at: SocketAddr, tls: bool, request: Bytes) -> Box<dyn Stream> {
+    let stream = TcpStream::connect(at).await.expect("the target accepts");
+    stream.set_nodelay(true).expect("a socket");
+    let stream: Box<dyn Stream> = if tls { over_tls(stream).await } else { Box::new(stream) };
+    let (stream, ..) = ask(stream, request, 1, 1).await;
+    stream
 }
 
 impl Open {
@@ -139,7 +148,12 @@ impl Done {
 }
 
 /// Asks `count` times with `depth` requests in flight; returns the bytes that moved, and how long each answer took.
-async fn ask(mut stream: TcpStream, request: Bytes, depth: usize, count: u64) -> (TcpStream, u64, Vec<Duration>) {
+async fn ask(
+    mut stream: Box<dyn Stream>,
+    request: Bytes,
+    depth: usize,
+    count: u64,
+) -> (Box<dyn Stream>, u64, Vec<Duration>) {
     let (mut buffer, mut frames) = (vec![0; READ], Frames::default());
     let (mut sent, mut bytes) = (0_u64, 0_u64);
     let (mut waiting, mut latencies) = (VecDeque::new(), Vec::new());
@@ -156,6 +170,7 @@ async fn ask(mut stream: TcpStream, request: Bytes, depth: usize, count: u64) ->
         }
         free = 0;
         stream.write_all(&burst).await.expect("the target reads");
+        stream.flush().await.expect("the target reads");
         let read = stream.read(&mut buffer).await.expect("the target answers");
         assert!(read > 0, "the target closed the connection");
         bytes += (burst.len() + read) as u64;

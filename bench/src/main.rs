@@ -9,13 +9,21 @@ mod frames;
 mod load;
 mod opaque;
 mod report;
+mod secret;
 mod target;
 
 use clap::Parser;
 use frames::Kind;
 use load::{Load, Sink};
 use report::{Figures, Report};
-use std::{fs::File, io::Write, path::PathBuf, process::ExitCode, time::Duration};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::{
+    fs::File,
+    io::Write,
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 use target::{Target, Which};
 
 /// The bytes that each measurement of a bulk phase moves at most, and the frames that one of small frames does.
@@ -25,14 +33,17 @@ const SMALL_FRAMES: u64 = 60_000;
 /// Frames of a bulk measurement at least, whatever their size.
 const FEWEST_FRAMES: u64 = 8;
 
+/// The connections of the largest measurement.
+const CONNECTIONS_MAX: usize = 10_000;
+
 /// A relay that costs more than this many times a copying one has lost its way, however noisy the machine is.
 const GUARD: f64 = 3.0;
 
 #[derive(Parser)]
 #[command(about = "What a relay costs, beside one that copies and, where it is installed, HAProxy")]
 struct Args {
-    /// Phases: produce, consume, small, connections, idle, start
-    #[arg(short, long, value_delimiter = ',', default_value = "produce,consume,small,connections,idle,start")]
+    /// Phases: produce, consume, small, tls, connections, idle, start
+    #[arg(short, long, value_delimiter = ',', default_value = "produce,consume,small,tls,connections,idle,start")]
     phases: Vec<Phase>,
     /// Targets: opaque, kroxy, haproxy; by default all that are there
     #[arg(short, long, value_delimiter = ',')]
@@ -62,6 +73,8 @@ enum Phase {
     Consume,
     /// Small requests and responses, one by one and many at a time.
     Small,
+    /// Large requests and responses, with TLS between the client and the relay.
+    Tls,
     /// The same work over one connection and over thousands.
     Connections,
     /// Memory of connections on which nothing happens.
@@ -78,13 +91,14 @@ struct Work {
     connections: usize,
     depth: usize,
     frames: u64,
+    tls: bool,
 }
 
 impl Work {
     fn bulk(kind: Kind, frame: usize, connections: usize, bytes: u64) -> Self {
         let frames = (bytes / frame as u64).max(FEWEST_FRAMES);
         let name = format!("{} {} × {connections}", kind.name(), size(frame));
-        Self { name, kind, frame, connections, depth: 5, frames }
+        Self { name, kind, frame, connections, depth: 5, frames, tls: false }
     }
 
     fn small(depth: usize, frames: u64) -> Self {
@@ -95,8 +109,28 @@ impl Work {
             connections: 4,
             depth,
             frames,
+            tls: false,
         }
     }
+
+    fn over_tls(self) -> Self {
+        Self { name: format!("{}, TLS", self.name), tls: true, ..self }
+    }
+}
+
+/// Whether this process, and what it starts, may have the descriptors for so many connections: two each, and what else there is.
+fn descriptors_for(connections: usize) -> bool {
+    let needed = 2 * connections as u64 + 2_000;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= needed) {
+        return true;
+    }
+    let hard = maximum.map(|maximum| maximum.max(needed)); // more than that is for root alone
+    let allowed = setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum: hard }).is_ok();
+    if !allowed {
+        eprintln!("{connections} connections are left out: they need {needed} file descriptors (`ulimit -Hn`)");
+    }
+    allowed
 }
 
 fn size(bytes: usize) -> String {
@@ -111,8 +145,13 @@ fn works(phase: Phase, bytes: u64, guard: bool) -> Vec<Work> {
         Phase::Consume => sizes.iter().map(|size| Work::bulk(Kind::Fetch, *size, 4, bytes)).collect(),
         Phase::Small if guard => vec![Work::small(1, SMALL_FRAMES / 4)],
         Phase::Small => [1, 5, 64].into_iter().map(|depth| Work::small(depth, SMALL_FRAMES)).collect(),
-        Phase::Connections => [1, 10, 100, 1_000, 5_000]
+        Phase::Tls => [Kind::Produce, Kind::Fetch]
             .into_iter()
+            .flat_map(|kind| [1 << 10, 100 << 10].map(|size| Work::bulk(kind, size, 4, bytes).over_tls()))
+            .collect(),
+        Phase::Connections => [1, 10, 100, 1_000, 5_000, CONNECTIONS_MAX]
+            .into_iter()
+            .filter(|connections| descriptors_for(*connections))
             .map(|connections| Work::bulk(Kind::Produce, 10 << 10, connections, bytes))
             .collect(),
         Phase::Idle | Phase::Start => Vec::new(),
@@ -154,12 +193,15 @@ async fn measure(args: &Args) -> Report {
         let turns = || targets.iter().cycle().skip(round % targets.len()).take(targets.len()).copied();
         for phase in &phases {
             for work in works(*phase, mib * MIB, args.guard) {
-                for which in turns() {
+                for which in turns().filter(|which| !work.tls || which.speaks_tls()) {
                     keep(&work.name, which, relayed(&mut sink, which, &work).await);
                 }
             }
             for which in turns().filter(|_| *phase == Phase::Idle) {
-                keep("idle", which, idle(&mut sink, which).await);
+                keep("idle", which, idle(&mut sink, which, false).await);
+                if which.speaks_tls() {
+                    keep("idle, TLS", which, idle(&mut sink, which, true).await);
+                }
             }
             for clusters in [1, 100, 1_000].into_iter().filter(|_| *phase == Phase::Start) {
                 let took = target::start(sink.at, clusters).await;
@@ -176,7 +218,7 @@ async fn measure(args: &Args) -> Report {
 
 /// Has a target relay what `work` says.
 async fn relayed(sink: &mut Sink, which: Which, work: &Work) -> Figures {
-    let target = Target::start(which, sink.at).await;
+    let target = Target::start(which, sink.at, work.tls).await;
     sink.answer(frames::response(work.kind, work.frame));
     let load = Load {
         at: target.at,
@@ -184,6 +226,7 @@ async fn relayed(sink: &mut Sink, which: Which, work: &Work) -> Figures {
         connections: work.connections,
         depth: work.depth,
         frames: work.frames,
+        tls: work.tls,
     };
     let open = load.open().await;
     let before = target.cpu();
@@ -201,9 +244,9 @@ async fn relayed(sink: &mut Sink, which: Which, work: &Work) -> Figures {
 }
 
 /// Connections that have exchanged one request, and then nothing.
-async fn idle(sink: &mut Sink, which: Which) -> Figures {
+async fn idle(sink: &mut Sink, which: Which, tls: bool) -> Figures {
     const CONNECTIONS: usize = 2_000;
-    let target = Target::start(which, sink.at).await;
+    let target = Target::start(which, sink.at, tls).await;
     sink.answer(frames::response(Kind::Produce, 100));
     let load = |connections| Load {
         at: target.at,
@@ -211,12 +254,19 @@ async fn idle(sink: &mut Sink, which: Which) -> Figures {
         connections,
         depth: 1,
         frames: connections as u64,
+        tls,
     };
-    drop(load(10).open().await.run().await); // what is allocated once
+    drop(load(10).open().await); // what is allocated once
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let before = target.rss_kib();
-    let done = load(CONNECTIONS).open().await.run().await;
+    let (before, cpu, began) = (target.rss_kib(), target.cpu(), Instant::now());
+    let open = load(CONNECTIONS).open().await;
+    let (took, cpu) = (began.elapsed(), target.cpu() - cpu);
     let grown = target.rss_kib().saturating_sub(before);
-    drop(done);
-    Figures { kib_per_connection: Some(grown as f64 / CONNECTIONS as f64), ..Figures::default() }
+    drop(open);
+    Figures {
+        kib_per_connection: Some(grown as f64 / CONNECTIONS as f64),
+        opened_per_s: Some(CONNECTIONS as f64 / took.as_secs_f64()),
+        cpu_per_opened: Some(cpu / u32::try_from(CONNECTIONS).expect("not that many")),
+        ..Figures::default()
+    }
 }

@@ -14,6 +14,10 @@ pub(crate) struct Figures {
     pub(crate) mib_per_s: Option<f64>,
     pub(crate) rss_mib: Option<f64>,
     pub(crate) kib_per_connection: Option<f64>,
+    /// Connections opened in a second, the first answer on each included.
+    pub(crate) opened_per_s: Option<f64>,
+    /// What the relay spends on one of these.
+    pub(crate) cpu_per_opened: Option<Duration>,
     pub(crate) started: Option<Duration>,
 }
 
@@ -23,7 +27,7 @@ fn microseconds(time: Duration) -> f64 {
 
 impl Figures {
     /// Each with its name and unit, if it was measured.
-    fn named(&self) -> [(&'static str, Option<f64>); 8] {
+    fn named(&self) -> [(&'static str, Option<f64>); 10] {
         [
             ("CPU-s/GiB", self.cpu_per_gib),
             ("CPU-µs/frame", self.cpu_per_frame.map(microseconds)),
@@ -32,6 +36,8 @@ impl Figures {
             ("MiB/s", self.mib_per_s),
             ("RSS MiB", self.rss_mib),
             ("KiB/connection", self.kib_per_connection),
+            ("opened/s", self.opened_per_s),
+            ("CPU-µs/opened", self.cpu_per_opened.map(microseconds)),
             ("start ms", self.started.map(|took| took.as_secs_f64() * 1e3)),
         ]
     }

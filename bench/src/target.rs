@@ -1,6 +1,6 @@
 //! The processes that are measured.
 
-use crate::{frames, frames::Kind};
+use crate::{frames, frames::Kind, secret::CERTIFICATE};
 use std::{
     fmt, fs,
     io::{Read, Write},
@@ -13,6 +13,9 @@ use std::{
 
 /// How long a target may take to listen.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Connections that a target lets in: what is measured, and some to spare.
+const MOST: usize = 10_500;
 
 static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| tests::built("runtime", "kroxy"));
 
@@ -31,6 +34,14 @@ impl Which {
             there.push(Self::Haproxy);
         }
         there
+    }
+
+    /// Whether it can end a client's TLS.
+    pub(crate) const fn speaks_tls(self) -> bool {
+        match self {
+            Self::Kroxy | Self::Haproxy => true,
+            Self::Opaque => false,
+        }
     }
 
     pub(crate) const fn name(self) -> &'static str {
@@ -60,7 +71,8 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    pub(crate) async fn start(which: Which, upstream: SocketAddr) -> Self {
+    /// Starts one; clients of it speak TLS where that is said, and it speaks plain Kafka to `upstream`.
+    pub(crate) async fn start(which: Which, upstream: SocketAddr, tls: bool) -> Self {
         let at = free();
         let mut command = match which {
             Which::Opaque => {
@@ -68,11 +80,12 @@ impl Target {
                 command.args(["--opaque", &at.to_string(), &upstream.to_string()]);
                 command
             }
-            Which::Kroxy => kroxy(&configuration(upstream, &[at])),
+            Which::Kroxy => kroxy(&configuration(upstream, &[at], tls)),
             Which::Haproxy => {
+                let secret = if tls { format!(" ssl crt {}", CERTIFICATE.both.display()) } else { String::new() };
                 let text = format!(
                     "global\n nbthread 2\ndefaults\n mode tcp\n timeout connect 5s\n timeout client 10m\n \
-                     timeout server 10m\nlisten kafka\n bind {at}\n server sink {upstream}\n"
+                     timeout server 10m\nlisten kafka\n bind {at}{secret}\n server sink {upstream}\n"
                 );
                 let mut command = Command::new("haproxy");
                 command.env("PATH", path()).args(["-db", "-f"]).arg(written("haproxy.cfg", &text));
@@ -132,11 +145,13 @@ fn kroxy(configuration: &str) -> Command {
 }
 
 /// A virtual cluster for each of these addresses.
-fn configuration(upstream: SocketAddr, at: &[SocketAddr]) -> String {
+fn configuration(upstream: SocketAddr, at: &[SocketAddr], tls: bool) -> String {
+    let (chain, key) = (&CERTIFICATE.chain, &CERTIFICATE.key);
+    let secret = if tls { format!("tls: (certificates: [(chain: {chain:?}, key: {key:?})]),") } else { String::new() };
     let clusters = at.iter().enumerate().map(|(place, at)| {
         format!(
-            r#"(name: "c{place}", upstream: (bootstrap_servers: ["{upstream}"]), gateways: [(name: "g",
-            port_per_broker: (bind: "127.0.0.1", advertised_host: "127.0.0.1", bootstrap_port: {},
+            r#"(name: "c{place}", upstream: (bootstrap_servers: ["{upstream}"]),
+            limits: (max_connections: {MOST}), gateways: [(name: "g", {secret} port_per_broker: (bind: "127.0.0.1", advertised_host: "127.0.0.1", bootstrap_port: {},
             nodes: [(ids: (0, 0), first_port: {})]))])"#,
             at.port(),
             free().port(),
@@ -148,7 +163,7 @@ fn configuration(upstream: SocketAddr, at: &[SocketAddr]) -> String {
 /// How long kroxy with this many virtual clusters takes from its start to its first answer, at the last of them.
 pub(crate) async fn start(upstream: SocketAddr, clusters: usize) -> Duration {
     let at: Vec<_> = (0..clusters).map(|_| free()).collect();
-    let mut command = kroxy(&configuration(upstream, &at));
+    let mut command = kroxy(&configuration(upstream, &at, false));
     let began = Instant::now();
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
     let target = Target { child, at: at[clusters - 1] };
