@@ -33,11 +33,15 @@ pub const REJECTION_MAX: usize = 4 << 20;
 
 /// How long a client that has asked nothing when a drain begins is waited for: one that has just connected is about to ask,
 /// and an end before the first answer reads to some clients as a refusal, which they tell the application.
-pub const FIRST_WORDS: core::time::Duration = core::time::Duration::from_secs(2);
+pub const FIRST_WORDS: core::time::Duration = core::time::Duration::from_millis(500);
 
-/// How long a drained client that sends no records has to close after our FIN. Records with `acks=0` may cross it, and each
-/// of them gives that time anew. Clients close within a round trip; those of machines that are overloaded take seconds.
-pub const LINGER: core::time::Duration = core::time::Duration::from_secs(5);
+/// How long a drained connection is read after its FIN: more than the round trip of any client, and little enough for a
+/// shutdown. Some clients, such as sarama, see a FIN only when they ask the next time, and would hold up every drain.
+pub const LINGER: core::time::Duration = core::time::Duration::from_millis(500);
+
+/// The same where records with `acks=0` have come, since the last of them: those that cross the FIN would be lost, and the client may
+/// be on a machine that is overloaded.
+pub const LINGER_UNACKNOWLEDGED: core::time::Duration = core::time::Duration::from_secs(5);
 
 /// Bytes: the largest raw SASL token; Kafka's own `sasl.server.max.receive.size`.
 pub const SASL_TOKEN_MAX: u32 = 512 << 10;

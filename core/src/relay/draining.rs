@@ -17,6 +17,7 @@ use crate::{
     wire::{self, LENGTH_PREFIX, RequestHead, Unread},
 };
 use bytes::Bytes;
+use core::time::Duration;
 
 /// What becomes of a request that is not executed as long as nothing speaks for it.
 enum Verdict {
@@ -84,7 +85,7 @@ impl Relay {
         if !may_finish || !self.ledger.leave_behind_polls(|asked| may_be_left(asked.key)) {
             return false;
         }
-        self.state = State::Finishing { deadline: now + limits::LINGER };
+        self.state = State::Finishing { deadline: now + self.linger() };
         if self.link.is_connecting() {
             self.link.give_up(); // all who wanted it were turned away
         }
@@ -116,11 +117,16 @@ impl Relay {
         Ok(())
     }
 
-    /// The client still sends records: it has its time to close from now on.
+    /// The client still sends records, or is not read: it has its time to close from now on.
     pub(super) fn linger_anew(&mut self, now: Instant) {
+        let linger = self.linger();
         if let State::Finishing { deadline } = &mut self.state {
-            *deadline = now + limits::LINGER;
+            *deadline = now + linger;
         }
+    }
+
+    const fn linger(&self) -> Duration {
+        if self.sends_unacknowledged { limits::LINGER_UNACKNOWLEDGED } else { limits::LINGER }
     }
 
     /// The client is done with: the connection is over once upstream could read all of it.

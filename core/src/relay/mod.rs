@@ -178,6 +178,8 @@ pub struct Relay {
     patience: Patience,
     client: Option<Box<Client>>,
     is_served: bool,
+    /// It has sent records with `acks=0`.
+    sends_unacknowledged: bool,
     /// Whose certificate the client has shown.
     certified: Option<Box<str>>,
     /// The SASL exchange that the client is in, or has been in last.
@@ -201,6 +203,7 @@ impl Relay {
             patience: Patience::default(),
             client: None,
             is_served: false,
+            sends_unacknowledged: false,
             certified: None,
             sasl: None,
             last_active: now,

@@ -270,6 +270,7 @@ impl Relay {
             return Step::Blocked;
         }
         self.ledger.note_unanswered();
+        self.sends_unacknowledged = true;
         self.requests = Requests::StreamingUnanswered { left: asked.request_bytes, asked };
         Step::Again
     }

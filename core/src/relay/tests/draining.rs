@@ -265,11 +265,11 @@ fn a_client_that_does_not_close_is_not_waited_for_but_its_records_are() {
     let mut p = Pair::open(spec(), &opaque(1, b""));
     p.upstream(&opaque_ok(1, b"")).expect_client(&opaque_ok(1, b""));
     p.at(1_000).happens(Event::Drain).expect_action(&Action::Finish);
-    p.at(5_999).happens(Event::Tick).expect_nothing();
+    p.at(1_499).happens(Event::Tick).expect_nothing();
     let unanswered = produce(9, 2, 0, 100);
-    p.client(&unanswered[..50]).at(10_999).happens(Event::Tick).client(&unanswered[50..]).expect_upstream(&unanswered);
-    p.at(15_998).happens(Event::Tick).expect_nothing();
-    p.at(15_999).happens(Event::Tick).expect_closed("drained");
+    p.client(&unanswered[..50]).at(6_499).happens(Event::Tick).client(&unanswered[50..]).expect_upstream(&unanswered);
+    p.at(11_498).happens(Event::Tick).expect_nothing();
+    p.at(11_499).happens(Event::Tick).expect_closed("drained");
 }
 
 #[test]
@@ -280,8 +280,8 @@ fn a_client_that_upstream_holds_back_has_its_time_once_it_is_read_again() {
     p.relay.hold_back(true, Instant::from_millis(10));
     p.at(5_000).happens(Event::Tick).expect_nothing();
     p.relay.hold_back(false, Instant::from_millis(5_000));
-    p.at(9_999).happens(Event::Tick).expect_nothing();
-    p.at(10_000).happens(Event::Tick).expect_closed("drained");
+    p.at(5_499).happens(Event::Tick).expect_nothing();
+    p.at(5_500).happens(Event::Tick).expect_closed("drained");
 }
 
 #[test]
@@ -371,14 +371,14 @@ fn a_drain_does_not_keep_dialing_an_upstream_that_nobody_answers_for() {
 #[test]
 fn a_client_that_asks_nothing_gets_its_fin_after_a_while() {
     let mut p = silent_and_drained();
-    p.at(2_010).client(&produce_to(1, &[0], 10)).expect_nothing();
-    p.at(7_000).happens(Event::Tick).expect_closed("drained");
+    p.at(510).client(&produce_to(1, &[0], 10)).expect_nothing();
+    p.at(1_000).happens(Event::Tick).expect_closed("drained");
 }
 
 #[test]
 fn a_client_that_is_about_to_ask_gets_an_answer_before_its_fin() {
     let mut p = Pair::new(spec());
-    p.happens(Event::Drain).at(1_000).client(&produce_to(1, &[0], 10));
+    p.happens(Event::Drain).at(400).client(&produce_to(1, &[0], 10));
     p.expect_client(&not_leader(1, &[0])).expect_action(&Action::Finish);
 }
 
@@ -400,19 +400,19 @@ fn a_client_that_only_heard_in_which_version_to_ask_is_about_to_ask_too() {
 /// A connection on which nothing has been asked, not even in the time that a drain gives.
 fn silent_and_drained() -> Pair {
     let mut p = Pair::new(spec());
-    p.happens(Event::Drain).at(1_999).happens(Event::Tick).expect_nothing();
-    p.at(2_000).happens(Event::Tick).expect_action(&Action::Finish);
+    p.happens(Event::Drain).at(499).happens(Event::Tick).expect_nothing();
+    p.at(500).happens(Event::Tick).expect_action(&Action::Finish);
     p
 }
 
 #[test]
 fn records_that_cross_the_fin_open_upstream_if_they_have_to() {
     let (mut p, records) = (silent_and_drained(), produce(9, 1, 0, 3_000));
-    p.at(6_000).client(&records).expect_action(&Action::Resolve).expect_nothing();
-    p.at(7_000).happens(Event::Tick).expect_nothing();
-    p.at(8_000).happens(Event::Resolved(vec![server(1)])).expect_action(&Action::Connect(server(1)));
-    p.at(9_000).happens(Event::Connected).expect_upstream(&records);
-    p.at(14_000).happens(Event::Tick).expect_closed("drained");
+    p.at(900).client(&records).expect_action(&Action::Resolve).expect_nothing();
+    p.at(1_000).happens(Event::Tick).expect_nothing();
+    p.at(1_100).happens(Event::Resolved(vec![server(1)])).expect_action(&Action::Connect(server(1)));
+    p.at(1_200).happens(Event::Connected).expect_upstream(&records);
+    p.at(6_200).happens(Event::Tick).expect_closed("drained");
 }
 
 #[test]
@@ -448,5 +448,5 @@ fn the_linger_is_the_last_deadline() {
     let mut p = Pair::open(spec(), &fetch_of(1, 77, 5));
     p.at(100).happens(Event::Drain);
     let left = p.relay.deadline().map(|d| d.since(Instant::from_millis(100)));
-    assert_eq!(left, Some(Duration::from_secs(5)));
+    assert_eq!(left, Some(Duration::from_millis(500)));
 }
