@@ -63,7 +63,7 @@ where
         .await
     };
     let attacked = world.attacked(attack).await;
-    assert_eq!(world.status()["connections"], count, "nobody was sent away");
+    world.has_connected(count).await; // nobody was sent away
     let each = attacked.grown / count;
     say(&format!("hostile: {what}: {count} connections, {:.1} KiB each", each as f64 / KIB as f64));
     assert!(each < most, "{each} bytes for each of {count}");

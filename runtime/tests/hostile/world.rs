@@ -126,16 +126,19 @@ impl World {
 
     /// Waits until no client is connected any more, and says how they ended, by cause.
     pub(crate) async fn all_gone(&self) -> BTreeMap<String, u64> {
-        let gone = async {
-            loop {
-                if self.status()["connections"] == 0 {
-                    // Ends are counted before connections are gone, and a status looks at them first: the next one has them all.
-                    return serde_json::from_value(self.status()["disconnects"].clone()).expect("counts");
-                }
+        self.has_connected(0).await;
+        // Ends are counted before connections are gone, and a status looks at them first: the next one has them all.
+        serde_json::from_value(self.status()["disconnects"].clone()).expect("counts")
+    }
+
+    /// Waits until so many clients are connected: those that have just closed may still be in the books.
+    pub(crate) async fn has_connected(&self, count: usize) {
+        let is_so = async {
+            while self.status()["connections"] != count {
                 sleep(Duration::from_millis(20)).await;
             }
         };
-        timeout(PATIENCE, gone).await.expect("every connection ends")
+        timeout(PATIENCE, is_so).await.expect("there are as many");
     }
 
     /// Carries out an attack while a client that behaves goes on asking, and prints what both saw.
