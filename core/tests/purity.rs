@@ -24,12 +24,13 @@ const BANNED: [&str; 12] = [
 
 /// What the core may be built from: data structures, codecs, schemas of both, and cryptography that computes. Random numbers
 /// of `ring` are kept out by the paths that are banned.
-const DEPENDENCIES: [&str; 11] = [
+const DEPENDENCIES: [&str; 12] = [
     "base64",
     "bytes",
     "crc32c",
     "ipnet",
     "kafka-protocol",
+    "regex",
     "ring",
     "schemars",
     "serde",
