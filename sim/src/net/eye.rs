@@ -106,7 +106,12 @@ impl Holder {
     }
 
     /// The proxy has let go of it.
-    pub(super) fn gone(&self) -> Option<Wrong> {
+    pub(super) fn gone(&mut self) -> Option<Wrong> {
+        if self.is_client_leg
+            && let Some(holding) = &self.holding
+        {
+            holding.over();
+        }
         let lasted = now().saturating_sub(self.since);
         (self.is_client_leg && !self.was_read && lasted > limits::SILENCE)
             .then(|| (Checker::Deadlines, format!("a connection without any request was kept for {lasted:?}")))

@@ -178,7 +178,7 @@ impl Drop for Socket {
     fn drop(&mut self) {
         let said = self.said.as_ref().map_or(0, Fnv::value);
         self.wires.journal.note(&self.host, format_args!("s{} closed, said {said:016x}", self.number));
-        if let Some(wrong) = self.holder.as_ref().and_then(Holder::gone) {
+        if let Some(wrong) = self.holder.as_mut().and_then(Holder::gone) {
             self.wires.accuse(&self.host, wrong);
         }
         self.wires.closed(&self.host, &self.wire, self.side);
