@@ -99,10 +99,15 @@ fn is_of_one_connection(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted)
 }
 
+/// Whether there was no file descriptor for it.
+pub(crate) fn lacks_descriptor(e: &io::Error) -> bool {
+    matches!(Errno::from_io_error(e), Some(Errno::MFILE | Errno::NFILE))
+}
+
 /// The value of the label `cause`.
 fn cause(e: &io::Error) -> &'static str {
     match Errno::from_io_error(e) {
-        Some(Errno::MFILE | Errno::NFILE) => "descriptors",
+        Some(_) if lacks_descriptor(e) => "descriptors",
         Some(Errno::NOBUFS | Errno::NOMEM) => "memory",
         Some(_) | None => "other",
     }

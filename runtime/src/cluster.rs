@@ -1,10 +1,10 @@
 //! What the connections of one virtual cluster share: its topology, its counters, and who is connected.
 
 use crate::{
-    accepting::Accepting,
+    accepting::{self, Accepting},
     budget::Budget,
     entrance::Origin,
-    lock,
+    limits, lock,
     log_quota::Quota,
     metrics::ClusterMetrics,
     net::Net,
@@ -124,7 +124,7 @@ impl ClusterShared {
     /// Connects to an upstream server, TLS included, and says before it `whose` connection it is where that is to be told; the
     /// caller bounds how long it may take.
     pub(crate) async fn connect<N: Net>(&self, net: &N, to: &HostPort, whose: Header) -> io::Result<Stream<N::Stream>> {
-        let mut stream = net.connect(to).await?;
+        let mut stream = dial(net, to).await?;
         if let Some(version) = self.upstream_proxy_protocol {
             stream.write_all(&whose.to_bytes(version)).await?;
         }
@@ -468,5 +468,15 @@ impl Seen {
 
     pub(crate) fn bytes(&self) -> (u64, u64) {
         (self.bytes_in.load(Relaxed), self.bytes_out.load(Relaxed))
+    }
+}
+
+/// Connects. Where there is no file descriptor for it, one is waited for: connections that end give theirs back.
+async fn dial<N: Net>(net: &N, to: &HostPort) -> io::Result<N::Stream> {
+    loop {
+        match net.connect(to).await {
+            Err(e) if accepting::lacks_descriptor(&e) => tokio::time::sleep(limits::DESCRIPTOR_PAUSE).await,
+            ended => return ended,
+        }
     }
 }

@@ -120,7 +120,10 @@ pub(crate) const ADMIN_TOKEN_MIN: usize = 16;
 /// the next.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long it waits at the most: whoever waits to connect has most of his time left when there is room again.
+/// How long a connection to upstream for which there was no file descriptor waits until it is tried again.
+pub(crate) const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long a listener waits at the most: whoever waits to connect has most of his time left when there is room again.
 pub(crate) const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// How long a client may take to say which server it wants, where several share a listener, and a load balancer to say whose
