@@ -68,7 +68,7 @@ struct Found {
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// How many seeds, from 0 on, may pass until a mutant is found.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 1500)]
     seeds: u64,
     /// Only mutants whose name has this in it.
     #[arg(long)]
