@@ -99,33 +99,19 @@ impl Disk {
     /// Writes what a change comes to.
     fn write(&mut self, plan: &Plan, proxy: u8, change: Change) {
         let Certificates { edition, .. } = self.good.certificates;
-        let (edition, spoiled) = match change {
-            Change::Renewed => (edition + 1, None),
-            Change::Broken => (edition, Some(Spoiled::Broken)),
-            Change::Expired => (edition, Some(Spoiled::Expired)),
-            Change::ForeignCa => (edition, Some(Spoiled::ForeignCa)),
+        let (edition, spoiled, logins) = match change {
+            Change::Renewed => (edition + 1, None, Logins::Right),
+            Change::Broken => (edition, Some(Spoiled::Broken), Logins::Right),
+            Change::Expired => (edition, Some(Spoiled::Expired), Logins::Right),
+            Change::ForeignCa => (edition, Some(Spoiled::ForeignCa), Logins::Right),
+            Change::WrongPassword => (edition, None, Logins::WrongPassword),
+            Change::NoUsers => (edition, None, Logins::NoUsers),
             Change::Limits
             | Change::Upstream
             | Change::Grow
             | Change::Unreadable
             | Change::TakenAddress
-            | Change::HalfBad
-            | Change::WrongPassword
-            | Change::NoUsers => (edition, None),
-        };
-        let logins = match change {
-            Change::WrongPassword => Logins::WrongPassword,
-            Change::NoUsers => Logins::NoUsers,
-            Change::Limits
-            | Change::Upstream
-            | Change::Grow
-            | Change::Unreadable
-            | Change::TakenAddress
-            | Change::HalfBad
-            | Change::Renewed
-            | Change::Broken
-            | Change::Expired
-            | Change::ForeignCa => Logins::Right,
+            | Change::HalfBad => (edition, None, Logins::Right),
         };
         let text = match change {
             Change::Unreadable => "( admin: nonsense".to_owned(),
