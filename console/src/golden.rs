@@ -87,6 +87,13 @@ fn healthy() {
 }
 
 #[test]
+fn clients() {
+    let mut model = demo(13);
+    model.screen = Screen::Detail { cluster: "orders".to_owned(), scroll: usize::MAX };
+    golden("clients", &mut model, &[(80, 24), (120, 40)]);
+}
+
+#[test]
 fn one_failed() {
     golden("failed", &mut demo(30), &SIZES);
     let mut replayed = after(DEMO, 30);
@@ -303,7 +310,7 @@ fn with_screens(page: &str) -> String {
 
 #[test]
 fn the_documentation_shows_the_screens_as_they_are() {
-    for (name, screens) in [("README.md", 1), ("docs/console.md", 2)] {
+    for (name, screens) in [("README.md", 1), ("docs/console.md", 3)] {
         let path = root().join("..").join(name);
         let page = fs::read_to_string(&path).expect("the page is there");
         assert_eq!(page.matches("<!-- screen: ").count(), screens, "{name}");

@@ -60,16 +60,22 @@ fn upstream() -> impl Strategy<Value = UpstreamStatus> {
 }
 
 fn client() -> impl Strategy<Value = ClientStatus> {
-    let said = (option::of(text()), option::of(text()), option::of(text()));
+    let said = (option::of(text()), option::of(text()), option::of(text()), option::of(text()), option::of(text()));
     (text(), text(), said, number(), number()).prop_map(
-        |(client_id, address, (software_name, software_version, principal), connections, bytes)| ClientStatus {
+        |(
             client_id,
             address,
-            via: None,
+            (software_name, software_version, principal, sasl_mechanism, via),
+            connections,
+            bytes,
+        )| ClientStatus {
+            client_id,
+            address,
+            via,
             software_name,
             software_version,
             principal,
-            sasl_mechanism: None,
+            sasl_mechanism,
             connections,
             in_flight: connections,
             bytes_in: bytes,

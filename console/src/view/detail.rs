@@ -1,5 +1,6 @@
 //! Everything that is known of one virtual cluster, in sections: one below the other, or in columns where it is wide.
 
+mod clients;
 mod sections;
 
 use kroxy_core::status::ClusterStatus;
@@ -102,7 +103,7 @@ fn groups(model: &Model, row: &Row<'_>, wide: usize, side_by_side: usize) -> Vec
     let traffic = sections::traffic(model, row, wide);
     let ends = vec![sections::gateways(model, cluster, wide), sections::upstream(model, cluster, wide)];
     let clients = vec![
-        sections::clients(model, cluster, wide),
+        clients::clients(model, cluster, wide),
         sections::apis(model, cluster, wide),
         sections::disconnects(model, cluster, wide),
     ];

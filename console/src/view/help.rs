@@ -42,6 +42,11 @@ const WORDS: &[(&str, &str)] = &[
     ("API", "kind of Kafka request, such as Fetch or Produce"),
     ("client.id", "the name that a client gives itself"),
     (
+        "principal",
+        "whom upstream or the proxy takes a client for: by a SASL mechanism, where there is room to name it, or by its certificate",
+    ),
+    ("via", "the load balancer that told a client's address (PROXY protocol)"),
+    (
         "live, polling",
         "events come by a stream, or the status is asked for every second; replay: a recording is played",
     ),

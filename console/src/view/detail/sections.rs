@@ -1,6 +1,6 @@
 //! The sections of the detail.
 
-use kroxy_core::status::{ClientStatus, ClusterStatus, ClusterTransition, NodeStatus};
+use kroxy_core::status::{ClusterStatus, ClusterTransition, NodeStatus};
 use ratatui::text::{Line, Span};
 
 use super::Section;
@@ -14,9 +14,7 @@ use crate::view::spark::gauge;
 use crate::view::table::{drained, retry_words};
 use crate::view::text::{fit, left, right, wrap};
 
-type Spans = Vec<Span<'static>>;
-
-fn note(model: &Model, text: &str) -> Line<'static> {
+pub(super) fn note(model: &Model, text: &str) -> Line<'static> {
     Line::styled(format!("   {text}"), model.theme.style(Tone::Faint))
 }
 
@@ -240,106 +238,6 @@ fn node_lines(model: &Model, node: &NodeStatus, columns: usize) -> Vec<Line<'sta
         }
     }
     lines
-}
-
-/// The busiest clients.
-pub(super) fn clients(model: &Model, cluster: &ClusterStatus, columns: usize) -> Section {
-    let style = |tone| model.theme.style(tone);
-    let widths = ClientColumns::fitting(&cluster.clients, columns);
-    let mut lines = Vec::new();
-    if cluster.clients.is_empty() {
-        lines.push(note(model, "none"));
-    } else {
-        let titles = widths.cells(["client.id", "address", "software", "conns", "flight", "in", "out"]);
-        lines.push(Line::styled(titles.concat(), style(Tone::Faint)));
-    }
-    for client in &cluster.clients {
-        let id = name(client);
-        let software = software(client);
-        let [id, address, software, conns, flight, bytes_in, bytes_out] = widths.cells([
-            &id,
-            &client.address,
-            &software,
-            &format::count(client.connections),
-            &format::count(client.in_flight),
-            &format::bytes(client.bytes_in as f64),
-            &format::bytes(client.bytes_out as f64),
-        ]);
-        let spans: Spans = vec![
-            Span::styled(id, style(Tone::Plain)),
-            Span::styled(address, style(Tone::Faint)),
-            Span::styled(software, style(Tone::Faint)),
-            Span::styled(format!("{conns}{flight}"), style(Tone::Plain)),
-            Span::styled(bytes_in, style(Tone::In)),
-            Span::styled(bytes_out, style(Tone::Out)),
-        ];
-        lines.push(Line::from(spans));
-    }
-    let remark = "busiest first; bytes of their open connections".to_owned();
-    Section { title: "clients", remark, lines }
-}
-
-/// What a client calls itself, and whom upstream takes it for.
-fn name(client: &ClientStatus) -> String {
-    let id = if client.client_id.is_empty() { "(no client.id)" } else { &client.client_id };
-    client.principal.as_ref().map_or_else(|| id.to_owned(), |principal| format!("{id} as {principal}"))
-}
-
-fn software(client: &ClientStatus) -> String {
-    match (&client.software_name, &client.software_version) {
-        (Some(name), Some(version)) => format!("{name} {version}"),
-        (Some(name), None) => name.clone(),
-        (None, Some(version)) => version.clone(),
-        (None, None) => "not said".to_owned(),
-    }
-}
-
-/// How the room goes to the texts of the clients' table.
-struct ClientColumns {
-    id: usize,
-    address: usize,
-    software: usize,
-}
-
-impl ClientColumns {
-    /// Columns of the four figures with their gaps and of the margin.
-    const FIGURES: usize = 3 + 6 + 7 + 8 + 8;
-
-    fn fitting(clients: &[ClientStatus], columns: usize) -> Self {
-        let longest =
-            |of: fn(&ClientStatus) -> usize, title: usize| clients.iter().map(of).max().unwrap_or(0).max(title);
-        let address = longest(|c| c.address.len(), 7).min(39);
-        let software = longest(|c| software(c).chars().count(), 8).min(28);
-        let id = longest(|c| crate::view::text::width(&name(c)), 14).min(40);
-        let mut room = columns.saturating_sub(Self::FIGURES + 2);
-        // Whoever wants less than a third gets it; the rest is shared.
-        let mut wanted = [("id", id), ("address", address), ("software", software)];
-        wanted.sort_by_key(|(_, wish)| *wish);
-        let mut given = Self { id: 0, address: 0, software: 0 };
-        for (n, (name, wish)) in wanted.into_iter().enumerate() {
-            let gets = wish.min(room / (3 - n));
-            room -= gets;
-            match name {
-                "id" => given.id = gets,
-                "address" => given.address = gets,
-                _ => given.software = gets,
-            }
-        }
-        given
-    }
-
-    fn cells(&self, texts: [&str; 7]) -> [String; 7] {
-        let [id, address, software, conns, flight, bytes_in, bytes_out] = texts;
-        [
-            format!("   {} ", left(id, self.id)),
-            format!("{} ", left(address, self.address)),
-            left(software, self.software),
-            right(conns, 6),
-            right(flight, 7),
-            right(bytes_in, 8),
-            right(bytes_out, 8),
-        ]
-    }
 }
 
 /// Which requests it is used for.
