@@ -85,8 +85,8 @@ pub(crate) const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of what is fetched: a set of keys has some KiB.
 pub(crate) const FETCHED_MAX: usize = 1 << 20;
 
-/// How long an issuer is left alone after it was asked, while there is something to go on with: whoever sends tokens with
-/// invented keys does not have us ask for each.
+/// How long an issuer is left alone after it was asked for keys, or did not give a token, while there is something to go on with: whoever
+/// sends tokens with invented keys does not have us ask for each.
 pub(crate) const FETCH_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long it is left alone after it failed, while there is nothing: clients that come at the same time wait for one answer.

@@ -18,6 +18,9 @@ use core::time::Duration;
 /// Both requests in the version in which they are spoken.
 const VERSION: i16 = 1;
 
+/// `UNSUPPORTED_SASL_MECHANISM`.
+const UNSUPPORTED_SASL_MECHANISM: i16 = 33;
+
 /// A login that is under way.
 #[derive(Debug)]
 pub struct Login {
@@ -57,7 +60,7 @@ pub enum LoginError {
         /// What it has.
         enabled: Vec<String>,
     },
-    /// It does not believe us.
+    /// It does not believe us, or takes no login now: Kafka none within a second of the last one on the same connection.
     #[error("it refuses {mechanism} with error {error}{}", told(.said))]
     Refused {
         /// The mechanism.
@@ -110,8 +113,11 @@ impl Login {
         match self.awaiting {
             Awaiting::Handshake => {
                 let (error, enabled) = self.read(frame, handshake_answer)?;
-                if error != 0 {
-                    return Err(LoginError::Mechanism { mechanism: self.mechanism(), enabled });
+                let mechanism = self.mechanism();
+                match error {
+                    0 => {}
+                    UNSUPPORTED_SASL_MECHANISM => return Err(LoginError::Mechanism { mechanism, enabled }),
+                    _ => return Err(LoginError::Refused { mechanism, error, said: None }),
                 }
                 let first = self.exchange.first().map_err(|why| self.mistrusted(why))?;
                 self.awaiting = Awaiting::Token;

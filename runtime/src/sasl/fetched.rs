@@ -37,6 +37,11 @@ impl<T: Clone> Held<T> {
         self.tried.as_ref().is_some_and(|(at, _)| now.since(*at) < pause)
     }
 
+    /// The same, but only for whoever failed: what was brought says itself when it is to be fetched again.
+    fn failed(&self, now: Instant, pause: Duration) -> bool {
+        self.rests(now, pause) && self.tried.as_ref().is_some_and(|(_, why)| why.is_some())
+    }
+
     fn tried(&mut self, now: Instant, ended: Result<T, String>) {
         self.tried = Some((now, ended.as_ref().err().cloned()));
         if let Ok(value) = ended {
@@ -104,6 +109,23 @@ struct Token {
     expires: Instant,
 }
 
+impl Token {
+    fn new(token: Secret, now: Instant, life: Duration) -> Self {
+        Self { token, renew: now + life * limits::TOKEN_RENEW_PERCENT / 100, expires: now + life }
+    }
+}
+
+impl Held<Token> {
+    /// Whether a new token is to be fetched now.
+    fn is_wanted(&self, now: Instant) -> bool {
+        match &self.value {
+            Some((token, _)) if now < token.renew => false,
+            Some((token, _)) if now < token.expires => !self.failed(now, limits::FETCH_PAUSE),
+            Some(_) | None => !self.rests(now, limits::FETCH_PAUSE_WITHOUT),
+        }
+    }
+}
+
 /// The proxy's tokens from an endpoint.
 #[derive(Debug)]
 pub(super) struct FetchedTokens {
@@ -122,12 +144,7 @@ impl FetchedTokens {
     pub(super) async fn token<N: Net>(&self, net: &N, clock: Clock) -> Result<Secret, String> {
         let mut held = self.held.lock().await;
         let now = clock.now();
-        let wanted = match &held.value {
-            Some((token, _)) if now < token.renew => false,
-            Some((token, _)) if now < token.expires => !held.rests(now, limits::FETCH_PAUSE),
-            Some(_) | None => !held.rests(now, limits::FETCH_PAUSE_WITHOUT),
-        };
-        if wanted {
+        if held.is_wanted(now) {
             let fetched = self.fetch(net, now).await;
             if let Err(why) = &fetched {
                 warn!("no token for {}: {why}", self.source.client_id);
@@ -161,7 +178,27 @@ impl FetchedTokens {
         let granted: Granted =
             serde_json::from_slice(&json).map_err(|_| format!("{} does not answer with a token", self.server.url))?;
         let life = Duration::from_secs(granted.expires_in.min(limits::TOKEN_LIFE_MAX.as_secs()));
-        let token = Secret(granted.access_token.into());
-        Ok(Token { token, renew: now + life * limits::TOKEN_RENEW_PERCENT / 100, expires: now + life })
+        Ok(Token::new(Secret(granted.access_token.into()), now, life))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_renewed_in_its_time_however_short_that_is() {
+        let at = Instant::from_millis;
+        let mut held = Held::default();
+        assert!(held.is_wanted(at(0)));
+        held.tried(at(0), Ok(Token::new(Secret("t".into()), at(0), Duration::from_secs(5))));
+        assert!(!held.is_wanted(at(3_999)));
+        assert!(held.is_wanted(at(4_000)), "that one was brought lately does not matter");
+        held.tried(at(4_000), Err("away".to_owned()));
+        assert!(!held.is_wanted(at(4_001)), "there is something to go on with");
+        assert!(held.is_wanted(at(5_000)), "and now there is nothing");
+        held.tried(at(5_000), Err("away".to_owned()));
+        assert!(!held.is_wanted(at(5_999)));
+        assert!(held.is_wanted(at(6_000)));
     }
 }

@@ -151,6 +151,7 @@ fn upstream_that_does_not_let_the_proxy_in_is_told_of_and_the_client_may_try_aga
     let unsupported = SaslHandshakeResponse::default()
         .with_error_code(33)
         .with_mechanisms(vec![StrBytes::from_static_str("GSSAPI"), StrBytes::from_static_str("SCRAM-SHA-512")]);
+    let too_early = SaslHandshakeResponse::default().with_error_code(34);
     let answers = [
         (
             vec![handshake_ok(), response(ApiKey::SASL_AUTHENTICATE, 1, 2, &refused)],
@@ -160,6 +161,7 @@ fn upstream_that_does_not_let_the_proxy_in_is_told_of_and_the_client_may_try_aga
             vec![response(ApiKey::SASL_HANDSHAKE, 1, 1, &unsupported)],
             "it does not take PLAIN, but GSSAPI, SCRAM-SHA-512",
         ),
+        (vec![response(ApiKey::SASL_HANDSHAKE, 1, 1, &too_early)], "it refuses PLAIN with error 34"),
         (vec![metadata(1)], "its answer to SaslHandshake cannot be read: it is the answer to something else"),
         (
             vec![framed(&[0, 0, 0, 1, 0])],
