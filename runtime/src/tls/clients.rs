@@ -5,6 +5,7 @@ use super::{
     handshake::{Failure, handshake},
     identity::{identity, roots},
     read_ahead::ReadAhead,
+    sessions::Sessions,
     verify::NamingClients,
     versions,
 };
@@ -34,11 +35,12 @@ pub fn server_config(tls: &ClientTls, contents: &Contents<'_>, crypto: &Crypto) 
     let certificates = tls.certificates.iter().enumerate();
     let certificates = certificates.map(|(n, c)| identity(c, contents, &files::certificate(n), crypto));
     let shown = Shown(certificates.collect::<Result<_, _>>()?);
-    let config = ServerConfig::builder_with_details(crypto.limited_to(&tls.protocol), crypto.time())
+    let mut config = ServerConfig::builder_with_details(crypto.limited_to(&tls.protocol), crypto.time())
         .with_protocol_versions(&versions(&tls.protocol))
         .map_err(|e| TlsError::Setup(e.to_string()))?
         .with_client_cert_verifier(verifier(&tls.client_auth, contents, crypto)?)
         .with_cert_resolver(Arc::new(shown));
+    config.session_storage = Arc::new(Sessions::default());
     Ok(Arc::new(config))
 }
 

@@ -15,6 +15,7 @@ mod handshake;
 mod hello;
 mod identity;
 mod read_ahead;
+mod sessions;
 mod store;
 mod stream;
 mod upstream;

@@ -11,6 +11,7 @@ mod frames;
 mod ports;
 mod principals;
 mod renewing;
+mod sessions;
 mod sni;
 mod upstream;
 
