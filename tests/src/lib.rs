@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod cluster;
 pub mod configuration;
+pub mod issuer;
 pub mod java;
 pub mod library;
 pub mod ports;

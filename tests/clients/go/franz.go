@@ -13,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
@@ -36,6 +37,11 @@ func newFranz(o options) (library, error) {
 		f.common = append(f.common, kgo.SASL(scramUser.AsSha256Mechanism()))
 	case "SCRAM-SHA-512":
 		f.common = append(f.common, kgo.SASL(scramUser.AsSha512Mechanism()))
+	case "OAUTHBEARER":
+		f.common = append(f.common, kgo.SASL(oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
+			token, err := o.token(ctx)
+			return oauth.Auth{Token: token}, err
+		})))
 	default:
 		return nil, fmt.Errorf("no mechanism %s here", o.sasl)
 	}

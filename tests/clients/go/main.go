@@ -30,6 +30,7 @@ type options struct {
 	seconds     float64
 	replication int
 	sasl        string
+	tokens      string
 	ca          string
 	cert        string
 	limit       time.Duration
@@ -186,6 +187,7 @@ func main() {
 	flags.Float64Var(&o.seconds, "seconds", 0, "spread sending over this time")
 	flags.IntVar(&o.replication, "replication", 1, "replicas of the topic")
 	flags.StringVar(&o.sasl, "sasl", "", "SASL mechanism")
+	flags.StringVar(&o.tokens, "token-endpoint", "", "where tokens come from, with OAUTHBEARER")
 	flags.StringVar(&o.ca, "ca", "", "who signs servers, in a PEM file: TLS")
 	flags.StringVar(&o.cert, "cert", "", "the client's certificate and key, in a PEM file")
 	limit := flags.Float64("limit", 120, "give up after so many seconds")

@@ -33,11 +33,14 @@ func newSarama(o options) (library, error) {
 	if o.ca != "" {
 		return nil, errors.New("no TLS here")
 	}
-	if o.sasl != "" {
-		if o.sasl != sarama.SASLTypePlaintext { // its SCRAM wants an implementation from outside
-			return nil, fmt.Errorf("no mechanism %s here", o.sasl)
-		}
+	switch o.sasl {
+	case "":
+	case sarama.SASLTypePlaintext:
 		c.Net.SASL.Enable, c.Net.SASL.User, c.Net.SASL.Password = true, "alice", "alice-secret"
+	case sarama.SASLTypeOAuth:
+		c.Net.SASL.Enable, c.Net.SASL.Mechanism, c.Net.SASL.TokenProvider = true, sarama.SASLTypeOAuth, saramaTokens(o)
+	default: // its SCRAM wants an implementation from outside
+		return nil, fmt.Errorf("no mechanism %s here", o.sasl)
 	}
 	switch o.variant {
 	case "acks-0":
@@ -61,6 +64,13 @@ func newSarama(o options) (library, error) {
 		return nil, err
 	}
 	return &saramaLibrary{options: o, config: c, client: client, admin: admin, start: time.Now()}, nil
+}
+
+type saramaTokens options
+
+func (t saramaTokens) Token() (*sarama.AccessToken, error) {
+	token, err := options(t).token(context.Background())
+	return &sarama.AccessToken{Token: token}, err
 }
 
 func (s *saramaLibrary) create(_ context.Context, topic string, maxMessageBytes int) error {

@@ -40,8 +40,12 @@ def settings(a):
     if a.cert:
         s |= {"ssl.certificate.location": a.cert, "ssl.key.location": a.cert}
     if a.sasl:
-        s |= {"security.protocol": "SASL_SSL" if a.ca else "SASL_PLAINTEXT", "sasl.mechanism": a.sasl,
-              "sasl.username": "alice", "sasl.password": "alice-secret"}
+        s |= {"security.protocol": "SASL_SSL" if a.ca else "SASL_PLAINTEXT", "sasl.mechanism": a.sasl}
+    if a.sasl and not a.token_endpoint:
+        s |= {"sasl.username": "alice", "sasl.password": "alice-secret"}
+    if a.token_endpoint:
+        s |= {"sasl.oauthbearer.method": "oidc", "sasl.oauthbearer.token.endpoint.url": a.token_endpoint,
+              "sasl.oauthbearer.client.id": "alice", "sasl.oauthbearer.client.secret": "alice-secret"}
     return s
 
 
@@ -167,6 +171,7 @@ def main():
     ap.add_argument("--seconds", type=float, default=0)
     ap.add_argument("--replication", type=int, default=1)
     ap.add_argument("--sasl", default="")
+    ap.add_argument("--token-endpoint", default="")
     ap.add_argument("--ca", default="")
     ap.add_argument("--cert", default="")
     ap.add_argument("--limit", type=float, default=120)

@@ -10,3 +10,4 @@ mod everyday;
 mod lifecycle;
 mod secured;
 mod suite;
+mod tokens;
