@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 use tests::cluster::{Cluster, Listener};
-use tests::configuration::Configuration;
+use tests::configuration::{Configuration, VirtualCluster};
 use tests::library::{Library, Load, demand};
 use tests::process::run;
 use tests::proxy::Proxy;
@@ -12,8 +12,8 @@ use tests::{Mode, admin, asked_for, built, scratch};
 
 const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 
-/// kroxy with alice among its users, and with this mechanism towards Kafka.
-fn swapping(story: &str, cluster: &Cluster, upstream: &str, session: &str) -> Proxy {
+/// Has kroxy end SASL for alice, and log in to Kafka as admin with this mechanism: with files in the folder of the story.
+pub(crate) fn swap(story: &str, of: &mut VirtualCluster, upstream: &str, session: &str) {
     let folder = scratch(story);
     fs::write(folder.join("alice"), "alice-secret\n").expect("writable");
     fs::write(folder.join("admin"), "admin-secret\n").expect("writable");
@@ -26,10 +26,14 @@ fn swapping(story: &str, cluster: &Cluster, upstream: &str, session: &str) -> Pr
     let users = format!("[{}{}]", entry("SCRAM-SHA-256"), entry("SCRAM-SHA-512"));
     assert!(!users.contains("alice-secret"));
     fs::write(folder.join("users.ron"), users).expect("writable");
+    of.more += &format!(r#"sasl: (mechanisms: {MECHANISMS:?}, credentials: "users.ron", {session}),"#);
+    of.upstream_more += &format!(r#"sasl: (mechanism: "{upstream}", username: "admin", password_file: "admin"),"#);
+}
+
+/// kroxy with alice among its users, and with this mechanism towards Kafka.
+fn swapping(story: &str, cluster: &Cluster, upstream: &str, session: &str) -> Proxy {
     let mut configuration = Configuration::new(&["orders"], &cluster.bootstrap(Listener::Sasl));
-    let cluster = &mut configuration.clusters[0];
-    cluster.more = format!(r#"sasl: (mechanisms: {MECHANISMS:?}, credentials: "users.ron", {session}),"#);
-    cluster.upstream_more = format!(r#"sasl: (mechanism: "{upstream}", username: "admin", password_file: "admin")"#);
+    swap(story, &mut configuration.clusters[0], upstream, session);
     Proxy::serve(story, &configuration)
 }
 

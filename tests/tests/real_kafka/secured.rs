@@ -1,7 +1,7 @@
-//! TLS on both sides, client certificates on both sides, one port for all brokers, and SASL through all of it: Java, librdkafka and
-//! franz-go in front of listeners with SSL and SASL_SSL.
+//! TLS on both sides, client certificates on both sides, one port for all brokers, and SASL through all of it, passed on or swapped:
+//! Java, librdkafka and franz-go in front of listeners with SSL and SASL_SSL.
 
-use crate::suite;
+use crate::{credentials, suite};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
@@ -30,9 +30,16 @@ enum Door {
     Tls,
     /// The same, and clients have to show a certificate.
     Mutual,
-    /// One port for every broker of both virtual clusters.
+    /// One port for every broker of all virtual clusters.
     Sni,
 }
+
+/// Virtual clusters by their places: without SASL, with SASL that passes, and with SASL that ends at kroxy, which logs in by itself.
+const CLUSTERS: [&str; 3] = ["open", "sasl", "swapped"];
+
+const OPEN: u16 = 0;
+const PASSED: u16 = 1;
+const SWAPPED: u16 = 2;
 
 const DOORS: [(Door, &str); 3] = [(Door::Tls, "PLAIN"), (Door::Mutual, "SCRAM-SHA-256"), (Door::Sni, "SCRAM-SHA-512")];
 
@@ -52,7 +59,7 @@ impl Files {
         for name in ["client", "kroxy"] {
             files.sign(name, &clients, &[name], ExtendedKeyUsagePurpose::ClientAuth);
         }
-        let names = ["open", "sasl"].map(|cluster| {
+        let names = CLUSTERS.map(|cluster| {
             let nodes: String = (0..4).map(|node| format!(" b{node}-{cluster}.kroxy.localhost")).collect();
             format!("127.0.0.1 bootstrap-{cluster}.kroxy.localhost{nodes}\n")
         });
@@ -118,14 +125,17 @@ impl World {
         options.extend(settings.iter().flat_map(|setting| ["-c", setting]));
         let cluster = Cluster::start(3, &options);
 
-        let mut configured = Configuration::new(&["open", "sasl"], &cluster.bootstrap(Listener::Tls));
+        let mut configured = Configuration::new(&CLUSTERS, &cluster.bootstrap(Listener::Tls));
         let ca = cluster.tls_file("ca.crt").display().to_string();
-        let [open, sasl] = &mut configured.clusters[..] else { unreachable!("two were asked for") };
+        let [open, passed, swapped] = &mut configured.clusters[..] else { unreachable!("three were asked for") };
         let (chain, key) = (files.text("kroxy.crt"), files.text("kroxy.key"));
         open.upstream_more = format!("tls: (ca: File({ca:?}), client_certificate: (chain: {chain:?}, key: {key:?}))");
-        sasl.upstream = cluster.bootstrap(Listener::SaslTls);
-        sasl.upstream_more = format!("tls: (ca: File({ca:?}))");
-        for (place, of) in [(0, open), (1, sasl)] {
+        for of in [&mut *passed, &mut *swapped] {
+            of.upstream = cluster.bootstrap(Listener::SaslTls);
+            of.upstream_more = format!("tls: (ca: File({ca:?})),");
+        }
+        credentials::swap(story, swapped, "SCRAM-SHA-512", "");
+        for (place, of) in [(OPEN, open), (PASSED, passed), (SWAPPED, swapped)] {
             of.gateways = gateways(place, of, &files);
         }
         let proxy = Proxy::serve(story, &configured);
@@ -176,12 +186,12 @@ impl World {
     }
 }
 
-/// Where a door of the first or second virtual cluster begins.
+/// Where a door of a virtual cluster begins.
 fn bootstrap(place: u16, door: Door) -> String {
     match door {
         Door::Tls | Door::Mutual => format!("localhost:{}", first_port(place, door)),
         Door::Sni => {
-            format!("bootstrap-{}.kroxy.localhost:{}", ["open", "sasl"][usize::from(place)], first_port(place, door))
+            format!("bootstrap-{}.kroxy.localhost:{}", CLUSTERS[usize::from(place)], first_port(place, door))
         }
     }
 }
@@ -192,7 +202,7 @@ const fn first_port(place: u16, door: Door) -> u16 {
             * match door {
                 Door::Tls => 2 * place,
                 Door::Mutual => 2 * place + 1,
-                Door::Sni => 4, // both virtual clusters share it
+                Door::Sni => 6, // all virtual clusters share it
             }
 }
 
@@ -220,8 +230,8 @@ fn gateways(place: u16, of: &VirtualCluster, files: &Files) -> String {
 fn java_librdkafka_and_franz_go_come_in_by_tls_mutual_tls_and_server_name_with_and_without_sasl() {
     let Some(turn) = asked_for("secured") else { return };
     let Some(world) = World::start(&turn, "secured") else { return };
-    for with_sasl in [false, true] {
-        let place = u16::from(with_sasl);
+    for place in [OPEN, PASSED, SWAPPED] {
+        let with_sasl = place != OPEN;
         let clients = DOORS.iter().flat_map(|(door, mechanism)| {
             LIBRARIES.map(|library| {
                 let load = world.load(library, *door);
@@ -240,19 +250,22 @@ fn java_librdkafka_and_franz_go_come_in_by_tls_mutual_tls_and_server_name_with_a
 fn behind_tls_and_sasl_a_broker_restarts_and_groups_rebalance() {
     let Some(turn) = asked_for("secured_restart") else { return };
     let Some(world) = World::start(&turn, "secured_restart") else { return };
-    let at = bootstrap(1, Door::Sni);
+    let at = bootstrap(PASSED, Door::Sni);
     let settings = world.properties(Door::Sni, Some("SCRAM-SHA-512"));
     let mut command = world.cluster.script("verifiable");
     command.arg(&at).arg("--out").arg(world.files.path("verifiable")).args(["--config", &settings]);
     // Members join, leave and are killed. The suite is told of a disturbance, so that it allows what one may cause.
     command.args(["--cases", "classic-group", "--n", "6000", "--during", ":", "--every", "4"]);
     let suite = suite::start(&knowing(&world.files.path("hosts"), &command));
-    let loads = LIBRARIES
-        .map(|library| world.load(library, Door::Sni).with("--sasl", "PLAIN").with("--seconds", 20).start(&at));
+    let loads = [PASSED, SWAPPED].into_iter().flat_map(|place| {
+        let load = |library| world.load(library, Door::Sni).with("--sasl", "PLAIN").with("--seconds", 20);
+        LIBRARIES.map(|library| load(library).start(&bootstrap(place, Door::Sni)))
+    });
+    let loads = loads.collect::<Vec<_>>();
     thread::sleep(Duration::from_secs(5)); // records flow by then; when exactly does not matter
     for broker in [2, 3] {
         world.cluster.signal_broker(broker, "TERM").start();
     }
-    demand(loads.into());
+    demand(loads);
     suite::demand(suite, "secured_restart");
 }
