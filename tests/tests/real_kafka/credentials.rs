@@ -37,6 +37,16 @@ fn swapping(story: &str, cluster: &Cluster, upstream: &str, session: &str) -> Pr
     Proxy::serve(story, &configuration)
 }
 
+/// Demands that sessions were renewed on the connections of a virtual cluster, as `renewals` counts, and that hardly anybody was closed
+/// for coming too late (`late`): whom a busy machine holds up may be, and comes again.
+pub(crate) fn demand_renewed(cluster: &str, renewals: &str, late: &str) {
+    let of = |name: &str, label: (&str, &str)| admin::metric(name, &[("virtual_cluster", cluster), label]);
+    let connections = admin::metric("kroxy_connections_accepted_total", &[("virtual_cluster", cluster)]);
+    let (times, late) = (of(renewals, ("outcome", "accepted")), of("kroxy_disconnects_total", ("cause", late)));
+    assert!(times > connections, "{cluster}, {renewals}: {times} times on {connections} connections");
+    assert!(late < times / 10.0, "{cluster}, {renewals}: {late} of {times} were too late");
+}
+
 fn metrics() -> String {
     admin::get("/metrics").expect("kroxy runs").body
 }
@@ -73,28 +83,25 @@ fn credentials_are_swapped_whatever_the_mechanisms_are() {
 #[test]
 fn sessions_of_seconds_on_both_legs_are_noticed_by_nobody() {
     let Some(turn) = asked_for("credentials_again").filter(|turn| turn.mode == Mode::Proxied) else { return };
-    let cluster = Cluster::start(1, &["--sasl", "-c", "connections.max.reauth.ms=3000"]); // KIP-368
-    let proxy = swapping("credentials_again", &cluster, "SCRAM-SHA-512", r#"session_max: "4s""#);
+    let cluster = Cluster::start(1, &["--sasl", "-c", "connections.max.reauth.ms=5000"]); // KIP-368
+    let proxy = swapping("credentials_again", &cluster, "SCRAM-SHA-512", r#"session_max: "6s""#);
     let start = |library| {
-        Load::new(library, "idempotent").with("--sasl", "PLAIN").with("--seconds", 15).start(proxy.bootstrap())
+        Load::new(library, "idempotent").with("--sasl", "PLAIN").with("--seconds", 20).start(proxy.bootstrap())
     };
     let others: Vec<_> = Library::STEADFAST.map(start).into();
     let settings = cluster.client_properties("SCRAM-SHA-256");
     let java = format!(
-        "--bootstrap-server {} --command-config {} --topic java --num-records 4000 --record-size 100 --throughput 250",
+        "--bootstrap-server {} --command-config {} --topic java --num-records 4000 --record-size 100 --throughput 200",
         proxy.bootstrap(),
         settings.display()
     );
     let said = cluster.tool("producer-perf-test", &java).demand("producer-perf-test");
     assert!(said.contains("4000 records sent"), "{said}");
     demand(others);
+    demand_renewed("orders", "kroxy_sasl_logins_total", "upstream_closed");
+    demand_renewed("orders", "kroxy_sasl_authentications_total", "session_expired");
     let metrics = metrics();
-    let counted = |name: &str| {
-        let line = metrics.lines().find(|line| line.starts_with(name) && line.contains(r#"outcome="accepted""#));
-        line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).unwrap_or_default()
-    };
-    assert!(counted("kroxy_sasl_logins_total") > 20, "kroxy logs in again and again: {metrics}");
-    for cause in ["session_expired", "upstream_login_failed", "authentication_failed", "upstream_misbehaved"] {
+    for cause in ["upstream_login_failed", "authentication_failed", "upstream_misbehaved"] {
         assert!(!metrics.contains(&format!("cause=\"{cause}\"")), "{cause}: {metrics}");
     }
     drop(turn);
