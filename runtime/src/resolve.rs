@@ -6,7 +6,7 @@ use crate::{
 };
 use kroxy_core::{
     address::{HostPort, NodeId},
-    discovery::{Discovery, Progress},
+    discovery::{Discovery, DiscoveryError, Progress},
     gateway::Route,
     proxy_protocol::Header,
     topology::Resolution,
@@ -63,6 +63,12 @@ async fn ask_one<N: Net>(net: &N, cluster: &ClusterShared, server: &HostPort) ->
         Some(_) => Some(sasl.secrets(net).await.map_err(io::Error::other)?),
         None => None,
     };
+    let failed = |why: DiscoveryError| {
+        if let DiscoveryError::Login(_) = &why {
+            sasl.not_logged_in();
+        }
+        io::Error::other(why)
+    };
     let (mut discovery, first) = Discovery::start(exchange);
     stream.write_all(&first).await?;
     stream.flush().await?; // TLS may keep some
@@ -72,9 +78,9 @@ async fn ask_one<N: Net>(net: &N, cluster: &ClusterShared, server: &HostPort) ->
         if n == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection"));
         }
-        let mut progress = discovery.receive(&buf[..n]).map_err(io::Error::other)?;
+        let mut progress = discovery.receive(&buf[..n]).map_err(failed)?;
         if let Progress::Derive(derivation) = progress {
-            progress = discovery.derived(&sasl.own_keys(*derivation).await).map_err(io::Error::other)?;
+            progress = discovery.derived(&sasl.own_keys(*derivation).await).map_err(failed)?;
         }
         match progress {
             Progress::Send(request) => {

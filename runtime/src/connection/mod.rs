@@ -527,7 +527,10 @@ impl<N: Net> Connection<N> {
                     cluster.denied(seen.client_address(), *mechanism, name.as_deref(), why);
                 }
                 Action::LoggedIn => cluster.metrics.login(true),
-                Action::NotLoggedIn => cluster.metrics.login(false),
+                Action::NotLoggedIn => {
+                    cluster.metrics.login(false);
+                    cluster.sasl().not_logged_in();
+                }
                 Action::Finish => self.client.finish(),
             }
         }

@@ -124,6 +124,15 @@ impl Held<Token> {
             Some(_) | None => !self.rests(now, limits::FETCH_PAUSE_WITHOUT),
         }
     }
+
+    /// Upstream has not let the proxy in. A token that was just fetched cannot be the reason, or another one would be no better.
+    fn refused(&mut self, now: Instant) {
+        if !self.rests(now, limits::FETCH_PAUSE_WITHOUT)
+            && let Some((token, _)) = &mut self.value
+        {
+            token.renew = token.renew.min(now);
+        }
+    }
 }
 
 /// The proxy's tokens from an endpoint.
@@ -154,6 +163,15 @@ impl FetchedTokens {
         match &held.value {
             Some((token, _)) if clock.now() < token.expires => Ok(token.token.clone()),
             Some(_) | None => Err(held.why()),
+        }
+    }
+
+    /// Upstream has not let the proxy in: the token may have been withdrawn, or the issuer have other keys now, so that the next login
+    /// wants a new one. The old one is kept for where there is none.
+    pub(super) fn refused(&self, now: Instant) {
+        // Whoever holds it fetches one just now.
+        if let Ok(mut held) = self.held.try_lock() {
+            held.refused(now);
         }
     }
 
@@ -200,5 +218,22 @@ mod tests {
         held.tried(at(5_000), Err("away".to_owned()));
         assert!(!held.is_wanted(at(5_999)));
         assert!(held.is_wanted(at(6_000)));
+    }
+
+    #[test]
+    fn a_token_that_is_refused_is_renewed_before_its_time_and_not_again_at_once() {
+        let at = Instant::from_millis;
+        let mut held = Held::default();
+        let token = |now| Token::new(Secret("t".into()), now, Duration::from_secs(600));
+        held.tried(at(0), Ok(token(at(0))));
+        held.refused(at(999));
+        assert!(!held.is_wanted(at(999)), "it is new");
+        held.refused(at(1_000));
+        assert!(held.is_wanted(at(1_000)));
+        held.tried(at(1_000), Err("away".to_owned()));
+        held.refused(at(2_000));
+        assert!(!held.is_wanted(at(2_000)), "the old one is all there is for a while");
+        held.tried(at(11_000), Ok(token(at(11_000))));
+        assert!(!held.is_wanted(at(11_001)));
     }
 }

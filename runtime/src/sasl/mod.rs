@@ -248,6 +248,14 @@ impl ClusterSasl {
             How::Token(tokens) => client::Exchange::bearer(&tokens.token(net, self.clock).await?),
         }))
     }
+
+    /// Upstream has not let the proxy in with that.
+    pub(crate) fn not_logged_in(&self) {
+        match self.upstream.as_ref().map(|own| &own.how) {
+            Some(How::Token(tokens)) => tokens.refused(self.clock.now()),
+            Some(How::Password { .. }) | None => {}
+        }
+    }
 }
 
 /// Says where whoever listens on the way would hear a secret.

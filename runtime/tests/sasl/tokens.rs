@@ -111,6 +111,29 @@ async fn one_token_of_the_proxy_serves_all_its_connections() {
 }
 
 #[tokio::test]
+async fn a_token_of_the_proxy_that_upstream_believes_no_longer_is_replaced() {
+    let idp = Idp::new().await;
+    let (old, new) = (Key::new("k1", 1), Key::new("k2", 2));
+    let granted = |key: &Key| format!(r#"{{"access_token":"{}","expires_in":600}}"#, key.token("kroxy", 600));
+    idp.answer("/token", Some(&granted(&old)));
+    let upstream = format!(
+        r#"sasl: (mechanism: "OAUTHBEARER", oauth: (endpoint: "http://{}/token", client_id: "kroxy",
+        client_secret_file: "PASSWORD"))"#,
+        idp.at
+    );
+    let world = World::new("", &upstream).await;
+    world.broker.believe(&old.set(), "idp");
+    world.client().await.ask().await;
+
+    world.broker.believe(&new.set(), "idp");
+    idp.answer("/token", Some(&granted(&new)));
+    world.until_answers().await;
+    assert_eq!(world.broker.logged_in(), ["kroxy"; 2]);
+    assert_eq!(idp.asked().len(), 2, "however many clients came in between");
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn keys_are_fetched_with_tls_from_nobody_but_who_the_authority_knows() {
     let (authority, strangers) = (Authority::new("issuers"), Authority::new("strangers"));
     let key = Key::new("k1", 1);

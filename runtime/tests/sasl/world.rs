@@ -139,6 +139,21 @@ impl World {
         .expect("in time");
     }
 
+    /// Has one client after the other ask something until one is answered.
+    pub(crate) async fn until_answers(&self) {
+        timeout(PATIENCE, async {
+            loop {
+                let mut client = self.client().await;
+                client.say_only().await;
+                if client.answer().await.is_some() {
+                    return;
+                }
+            }
+        })
+        .await
+        .expect("in time");
+    }
+
     pub(crate) fn status(&self) -> ClusterStatus {
         self.proxy.status().virtual_clusters[0].clone()
     }
