@@ -6,6 +6,9 @@ use std::time::Duration;
 /// Bytes: what one worker thread reads at a time. Cost follows the number of system calls; beyond this size nothing is won.
 pub(crate) const SCRATCH: usize = 256 << 10;
 
+/// Bytes that are read of what follows bulk that went by unseen: the end of its frame, and the head of the next, which may be as large.
+pub(crate) const HEAD_OF_BULK: usize = 16 << 10;
+
 /// Bytes read from a client before upstream is connected, all of which wait in memory.
 pub(crate) const READ_BEFORE_UPSTREAM: usize = 16 << 10;
 

@@ -238,6 +238,33 @@ impl Relay {
         fed.map_err(|cause| self.close(cause))
     }
 
+    /// How many of the next bytes on this leg go to the other one whatever they are. Behind all that was decided before, a driver may
+    /// move them there without looking at them, and says so with [`Self::passed`].
+    pub const fn unseen(&self, leg: Leg) -> u64 {
+        match (&self.state, leg) {
+            (State::Open | State::Draining | State::Leaving { .. }, Leg::Client) => self.requests.streams(),
+            (State::Open | State::Draining | State::Leaving { .. }, Leg::Upstream) => self.responses.streams(),
+            (State::Silent { .. } | State::Finishing { .. } | State::Flushing | State::Closed { .. }, _) => 0,
+        }
+    }
+
+    /// So many bytes that need not be seen have been moved from this leg to the other one; `plan` says what follows from that.
+    pub fn passed(&mut self, leg: Leg, n: u64, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
+        debug_assert!(n <= self.unseen(leg) && plan.to_client.is_empty() && plan.to_upstream.is_empty());
+        self.last_active = now;
+        let passed = match leg {
+            Leg::Client => {
+                self.requests_passed(n, now, plan);
+                Ok(())
+            }
+            Leg::Upstream => self.responses_passed(n, now, plan),
+        };
+        if leg == Leg::Client {
+            self.patience.fed(self.requests.is_inside_frame(), false, true, now);
+        }
+        passed.map_err(|cause| self.close(cause))
+    }
+
     /// What a plan had for upstream has been written, as far as upstream takes it. Said after each [`Self::feed`], it tells
     /// the time that the proxy took from the time that upstream takes.
     pub fn sent(&mut self, now: Instant) {

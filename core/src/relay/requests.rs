@@ -116,6 +116,11 @@ impl Requests {
         }
     }
 
+    /// What is left of a frame that flows upstream as it is.
+    pub(super) const fn streams(&self) -> u64 {
+        if let Self::Streaming { left } | Self::StreamingUnanswered { left, .. } = self { *left } else { 0 }
+    }
+
     /// Whether upstream may send tokens that no ledger entry announces.
     pub(super) const fn takes_any_tokens(&self) -> bool {
         matches!(
@@ -126,6 +131,12 @@ impl Requests {
 }
 
 impl Relay {
+    /// The driver has moved so many bytes upstream.
+    pub(super) fn requests_passed(&mut self, n: u64, now: Instant, plan: &mut Plan) {
+        self.request_flowed(n, now, plan);
+        self.finish_if_quiet(now, plan);
+    }
+
     pub(super) fn feed_requests(&mut self, input: &[u8], now: Instant, plan: &mut Plan) -> Result<(), Cause> {
         if matches!(self.state, State::Flushing) {
             plan.skip(input.len()); // it has had its time
@@ -144,29 +155,10 @@ impl Relay {
         match self.requests {
             Requests::Head if matches!(self.state, State::Finishing { .. }) => self.crossing_head(rest, now, plan),
             Requests::Head => self.request_head(rest, now, plan),
-            Requests::Streaming { left } => {
+            Requests::Streaming { left } | Requests::StreamingUnanswered { left, .. } => {
                 let n = part(left, rest);
                 plan.forward(Leg::Upstream, n);
-                self.requests = Requests::Streaming { left: left - n as u64 };
-                if left == n as u64 {
-                    self.requests = Requests::Head;
-                    self.ledger.complete(now);
-                    self.forwarded(now, plan);
-                }
-                Ok(Step::Again)
-            }
-            Requests::StreamingUnanswered { left, asked } => {
-                let n = part(left, rest);
-                plan.forward(Leg::Upstream, n);
-                self.requests = match left - n as u64 {
-                    0 => {
-                        let (response_bytes, by) = (0, AnsweredBy::Nobody);
-                        self.settle(Exchange { asked, response_bytes, done: now, by }, plan);
-                        Requests::Head
-                    }
-                    left => Requests::StreamingUnanswered { left, asked },
-                };
-                self.linger_anew(now);
+                self.request_flowed(n as u64, now, plan);
                 Ok(Step::Again)
             }
             Requests::Discarding { left } => {
@@ -195,6 +187,27 @@ impl Relay {
                 };
                 Ok(Step::Again)
             }
+        }
+    }
+
+    /// So many further bytes of a request that streams have gone upstream, or are about to.
+    fn request_flowed(&mut self, n: u64, now: Instant, plan: &mut Plan) {
+        let (Requests::Streaming { left } | Requests::StreamingUnanswered { left, .. }) = &mut self.requests else {
+            unreachable!("only frames that stream flow");
+        };
+        *left -= n;
+        let is_over = *left == 0;
+        if let Requests::StreamingUnanswered { asked, .. } = self.requests {
+            self.linger_anew(now);
+            if is_over {
+                self.requests = Requests::Head;
+                let (response_bytes, by) = (0, AnsweredBy::Nobody);
+                self.settle(Exchange { asked, response_bytes, done: now, by }, plan);
+            }
+        } else if is_over {
+            self.requests = Requests::Head;
+            self.ledger.complete(now);
+            self.forwarded(now, plan);
         }
     }
 

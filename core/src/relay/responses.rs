@@ -37,6 +37,17 @@ pub(super) enum Responses {
     Dropping { left: u64 },
 }
 
+impl Responses {
+    /// How many of the next bytes flow to the client as they are.
+    pub(super) const fn streams(&self) -> u64 {
+        match self {
+            Self::Streaming { left, .. } => *left,
+            Self::Masking { masker, .. } => masker.keeps(),
+            Self::Head | Self::StreamingToken { .. } | Self::Dropping { .. } => 0,
+        }
+    }
+}
+
 /// Takes note of upstream endpoints, and of those that the gateway has no address for.
 struct Noting<'a> {
     gateway: &'a Gateway,
@@ -56,6 +67,12 @@ impl Learn for Noting<'_> {
 }
 
 impl Relay {
+    /// The driver has moved so many bytes to the client.
+    pub(super) fn responses_passed(&mut self, n: u64, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
+        self.response_flowed(n, now, plan)?;
+        self.upstream_said(now, plan)
+    }
+
     pub(super) fn feed_responses(&mut self, input: &[u8], now: Instant, plan: &mut Plan) -> Result<(), Cause> {
         if self.is_logging_in() {
             return take_in(input, plan, |rest, plan| self.login_response(rest, now, plan));
@@ -66,6 +83,11 @@ impl Relay {
             return Ok(());
         }
         take_in(input, plan, |rest, plan| self.next_response(rest, now, plan))?;
+        self.upstream_said(now, plan)
+    }
+
+    /// Upstream has been heard: it may have been the last that was waited for.
+    fn upstream_said(&mut self, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
         if matches!(self.state, State::Leaving { .. }) && self.ledger.is_empty() {
             return Err(Cause::ClientClosed);
         }
@@ -79,14 +101,10 @@ impl Relay {
     fn next_response(&mut self, rest: &[u8], now: Instant, plan: &mut Plan) -> Result<Step, Cause> {
         match &mut self.responses {
             Responses::Head => self.response_head(rest, now, plan),
-            Responses::Streaming { left, total } => {
-                let (n, total) = (part(*left, rest), *total);
-                *left -= n as u64;
-                let over = *left == 0;
+            Responses::Streaming { left, .. } => {
+                let n = part(*left, rest);
                 plan.forward(Leg::Client, n);
-                if over {
-                    self.answered(total, now, plan);
-                }
+                self.response_flowed(n as u64, now, plan)?;
                 Ok(Step::Again)
             }
             Responses::Masking { masker, total } => {
@@ -127,6 +145,28 @@ impl Relay {
                 Ok(Step::Again)
             }
         }
+    }
+
+    /// So many further bytes of a response have gone to the client as they are, or are about to.
+    fn response_flowed(&mut self, n: u64, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
+        let (over, total) = match &mut self.responses {
+            Responses::Streaming { left, total } => {
+                *left -= n;
+                (*left == 0, *total)
+            }
+            Responses::Masking { masker, total } => {
+                let (passed, over, total) = (masker.passed(n), masker.is_done(), *total);
+                passed.map_err(|why| self.unreadable(why))?;
+                (over, total)
+            }
+            Responses::Head | Responses::StreamingToken { .. } | Responses::Dropping { .. } => {
+                unreachable!("only frames that stream flow")
+            }
+        };
+        if over {
+            self.answered(total, now, plan);
+        }
+        Ok(())
     }
 
     /// Whether some of the response to the oldest request has gone to the client.

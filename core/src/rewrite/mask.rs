@@ -92,6 +92,18 @@ impl Masker {
         self.left == 0
     }
 
+    /// How many of the next bytes are kept whatever they are.
+    pub const fn keeps(&self) -> u64 {
+        if self.zero { 0 } else { self.pass as u64 }
+    }
+
+    /// So many of them have gone by.
+    pub fn passed(&mut self, n: u64) -> Result<(), Malformed> {
+        let n = u32::try_from(n).expect("no more than are kept");
+        (self.pass, self.left) = (self.pass - n, self.left - n);
+        self.check_end()
+    }
+
     /// Settles what can be settled of `chunk`, in order; says how many bytes. The rest, a few bytes, has to be shown again
     /// with more behind it.
     pub fn feed(&mut self, chunk: &[u8], emit: &mut impl FnMut(Span)) -> Result<usize, Malformed> {
@@ -108,8 +120,7 @@ impl Masker {
                 kept += n;
             }
             if settled == chunk.len() {
-                let is_inside = self.left == 0 && (self.pass > 0 || self.depth > 0 && !self.ends());
-                break if is_inside { Err(self.malformed("it ends inside a field")) } else { Ok(settled) };
+                break self.check_end().map(|()| settled);
             }
             let rest = &chunk[settled..];
             match self.step(rest, &mut head) {
@@ -142,9 +153,13 @@ impl Masker {
         Malformed { at: (self.len - self.left) as usize, what }
     }
 
-    /// Whether the message may end here: every structure is complete.
-    const fn ends(&self) -> bool {
-        self.depth == 1 && matches!(self.levels[0].tagged, Some(0))
+    /// Where the body is over, the message has to be: every structure is complete.
+    const fn check_end(&self) -> Result<(), Malformed> {
+        let is_complete = self.depth == 0 || self.depth == 1 && matches!(self.levels[0].tagged, Some(0));
+        if self.left == 0 && (self.pass > 0 || !is_complete) {
+            return Err(self.malformed("it ends inside a field"));
+        }
+        Ok(())
     }
 
     /// Reads one length, count or tag, and says how many bytes it takes. What goes out in their place is put into `head`,

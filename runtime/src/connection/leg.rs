@@ -28,16 +28,18 @@ pub(super) struct LegIo<S> {
     /// The relay was told so.
     pub(super) eof_told: bool,
     /// What the peer does not take yet.
-    outbox: Vec<u8>,
+    pub(super) outbox: Vec<u8>,
     /// How much of the outbox is written.
     written: usize,
     /// The outbox was above its high mark and has not fallen to the low one.
-    congested: bool,
+    pub(super) congested: bool,
     /// Bytes may wait in the stream itself (TLS).
     unflushed: bool,
     /// The peer has taken some since [`Self::delivery`] was asked for last.
-    took: bool,
+    pub(super) took: bool,
     fin: Fin,
+    /// What came last went to the other leg unseen: most of what comes next may do so as well.
+    pub(super) is_bulky: bool,
 }
 
 /// Whether the peer is told that no more will come.
@@ -67,6 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LegIo<S> {
             unflushed: false,
             took: false,
             fin: Fin::Later,
+            is_bulky: false,
         }
     }
 

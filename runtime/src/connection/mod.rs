@@ -6,6 +6,7 @@
 
 mod finish;
 mod leg;
+mod pass;
 mod pauses;
 mod scratch;
 
@@ -284,7 +285,6 @@ impl<N: Net> Connection<N> {
         if is_held_back {
             return Ok(false);
         }
-        let most = if self.upstream.is_some() { limits::SCRATCH } else { limits::READ_BEFORE_UPSTREAM };
         let Some(io) = self.leg(leg) else { return Ok(false) };
         if io.blocked {
             return Ok(false);
@@ -302,6 +302,18 @@ impl<N: Net> Connection<N> {
             self.handle(Event::Eof { leg, left })?;
             return Ok(true);
         }
+        match self.poll_pass(leg, &mut scratch.plan, cx)? {
+            Poll::Ready(false) => {} // it has to be read
+            Poll::Ready(true) => return Ok(true),
+            Poll::Pending => return Ok(false),
+        }
+        let has_upstream = self.upstream.is_some();
+        let Some(io) = self.leg(leg) else { return Ok(false) };
+        let most = match (has_upstream, io.is_bulky) {
+            (true, true) => limits::HEAD_OF_BULK,
+            (true, false) => limits::SCRATCH,
+            (false, _) => limits::READ_BEFORE_UPSTREAM,
+        };
         let kept = io.inbox.len();
         let fits = io.want.max(kept + limits::READ_BEFORE_UPSTREAM) <= scratch.buf.len();
         let from = if fits { kept } else { 0 };
@@ -314,6 +326,7 @@ impl<N: Net> Connection<N> {
         if read == 0 {
             return Ok(io.eof);
         }
+        io.is_bulky &= read < most;
         if leg == Leg::Client {
             self.around.seen.read(read as u64);
         }
@@ -345,13 +358,9 @@ impl<N: Net> Connection<N> {
     /// Shows bytes to the relay and carries out what it says. What it did not consume goes to the inbox.
     fn feed(&mut self, leg: Leg, input: &[u8], plan: &mut Plan, cx: &mut Context<'_>) -> Result<(), Cause> {
         plan.clear();
-        let (began, owed) = (self.turned, self.relay.in_flight());
-        let fed = self.relay.feed(leg, input, began, plan);
-        for to in [Leg::Upstream, Leg::Client] {
-            self.write(to, input, plan.to(to), cx)?;
-        }
-        self.turned = self.around.clock.now();
-        self.relay.sent(self.turned);
+        let owed = self.relay.in_flight();
+        let fed = self.relay.feed(leg, input, self.turned, plan);
+        let took = self.write_out(input, plan, cx)?;
         let consumed = plan.consumed;
         if let Some(io) = self.leg(leg) {
             io.want = plan.want;
@@ -365,8 +374,19 @@ impl<N: Net> Connection<N> {
             let taken = (self.relay.in_flight() + plan.exchanges.len()).saturating_sub(owed);
             self.throttle(taken);
         }
-        fed.and(self.carry_out(plan, self.turned.since(began)))?;
+        fed.and(self.carry_out(plan, took))?;
         if leg == Leg::Client { self.count_unfinished() } else { Ok(()) }
+    }
+
+    /// Writes what a plan over `input` has for both legs; says how long all of it took since the worker turned to it.
+    fn write_out(&mut self, input: &[u8], plan: &Plan, cx: &mut Context<'_>) -> Result<Duration, Cause> {
+        let began = self.turned;
+        for to in [Leg::Upstream, Leg::Client] {
+            self.write(to, input, plan.to(to), cx)?;
+        }
+        self.turned = self.around.clock.now();
+        self.relay.sent(self.turned);
+        Ok(self.turned.since(began))
     }
 
     /// A request that is read whole counts from when it is there in part until nothing of it is kept.

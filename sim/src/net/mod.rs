@@ -26,9 +26,15 @@ use self::{
 };
 use crate::{findings::Checker, logins::CLIENT, topology};
 use kroxy_core::address::HostPort;
-use runtime::net::{Listener, Net};
+use runtime::net::{Listener, Net, Passed};
 use rustls::pki_types::ServerName;
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// Who uses a network, which decides what is done to its streams.
@@ -165,6 +171,19 @@ impl Net for SimNet {
     /// Every connection that is dropped here ends alike.
     fn break_off(_: &SimStream) -> io::Result<()> {
         Ok(())
+    }
+
+    /// Bytes: frames are small here.
+    const PASSES: Option<u64> = Some(64);
+
+    fn poll_pass(
+        from: &mut SimStream,
+        to: &mut SimStream,
+        most: usize,
+        left: &mut Vec<u8>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Passed> {
+        stream::poll_pass(from, to, most, left, cx)
     }
 }
 

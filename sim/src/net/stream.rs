@@ -10,6 +10,7 @@ use super::{
     wires::Wires,
 };
 use crate::dice::Dice;
+use runtime::net::Passed;
 use std::{
     io,
     net::SocketAddr,
@@ -20,7 +21,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{Accept, TlsStream};
 
-/// Bytes that are looked at a time where a login may be among them.
+/// Bytes that are moved at a time where they are looked at on the way, or pass unseen.
 const PART: usize = 4 << 10;
 
 /// An end of a simulated connection.
@@ -197,6 +198,34 @@ impl AsyncWrite for SimStream {
         ready!(me.poll_rest(cx))?;
         ready!(me.channel.poll(cx))?.poll_shutdown(cx)
     }
+}
+
+/// Moves bytes from one stream to another, as a kernel does: what the other does not take now is `left`.
+pub(super) fn poll_pass(
+    from: &mut SimStream,
+    to: &mut SimStream,
+    most: usize,
+    left: &mut Vec<u8>,
+    cx: &mut Context<'_>,
+) -> Poll<Passed> {
+    let mut part = [0; PART];
+    let most = most.min(PART);
+    let mut part = ReadBuf::new(&mut part[..most]);
+    if let Err(e) = ready!(Pin::new(from).poll_read(cx, &mut part)) {
+        return Poll::Ready(Passed::FromBroke(e));
+    }
+    let mut rest = part.filled();
+    while !rest.is_empty() {
+        match Pin::new(&mut *to).poll_write(cx, rest) {
+            Poll::Ready(Ok(n)) => rest = &rest[n..],
+            Poll::Ready(Err(e)) => return Poll::Ready(Passed::ToBroke(e)),
+            Poll::Pending => {
+                left.extend_from_slice(rest);
+                break;
+            }
+        }
+    }
+    Poll::Ready(Passed::Moved(part.filled().len()))
 }
 
 impl Drop for SimStream {

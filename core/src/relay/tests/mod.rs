@@ -66,6 +66,10 @@ pub(super) struct Pair {
     pub(super) writing: Duration,
     /// Whether keys that are to be derived are derived at once.
     pub(super) derives: bool,
+    /// Whether bytes that need not be seen are moved without being shown.
+    pub(super) passes: bool,
+    /// How many were.
+    pub(super) passed: u64,
     /// The most bytes that were kept because the relay wanted more of them or took none.
     pub(super) most_kept: usize,
 }
@@ -93,6 +97,8 @@ impl Pair {
             closed: None,
             writing: Duration::ZERO,
             derives: true,
+            passes: false,
+            passed: 0,
             most_kept: 0,
         }
     }
@@ -174,6 +180,9 @@ impl Pair {
     fn show(&mut self, leg: Leg) {
         let i = index(leg);
         while self.closed.is_none() && !self.blocked[i] && self.inbox[i].len() >= self.want[i].max(1) {
+            if self.passes && self.pass(leg) {
+                continue;
+            }
             let input = core::mem::take(&mut self.inbox[i]);
             let mut plan = Plan::default();
             let fed = self.relay.feed(leg, &input, self.now, &mut plan);
@@ -194,6 +203,28 @@ impl Pair {
                 self.unblock();
             }
         }
+    }
+
+    /// Moves what need not be seen; says whether there was anything.
+    fn pass(&mut self, leg: Leg) -> bool {
+        let inbox = &mut self.inbox[index(leg)];
+        let unseen = usize::try_from(self.relay.unseen(leg)).unwrap_or(usize::MAX).min(inbox.len());
+        if unseen == 0 {
+            return false;
+        }
+        self.reached[index(leg.other())].extend(inbox.drain(..unseen));
+        self.passed += unseen as u64;
+        let mut plan = Plan::default();
+        let passed = self.relay.passed(leg, unseen as u64, self.now, &mut plan);
+        self.carry_out(&[], &plan);
+        self.relay.sent(self.now + self.writing);
+        if let Err(cause) = passed {
+            self.closed.get_or_insert(cause);
+        }
+        if leg == Leg::Upstream {
+            self.unblock();
+        }
+        true
     }
 
     fn carry_out(&mut self, input: &[u8], plan: &Plan) {

@@ -85,10 +85,13 @@ fn in_pieces(bytes: &[u8], sizes: &[usize], mut f: impl FnMut(&[u8])) {
 
 /// Runs a whole conversation in pieces of the given sizes.
 fn converse(asks: &[Ask], sizes: &[usize]) -> (Vec<u8>, Vec<u8>, Pair) {
+    converse_by(Pair::open(spec(), &opaque(0, b"first")), asks, sizes)
+}
+
+fn converse_by(mut p: Pair, asks: &[Ask], sizes: &[usize]) -> (Vec<u8>, Vec<u8>, Pair) {
     let ids = || (1..).zip(asks);
     let requests: Vec<u8> = ids().flat_map(|(id, ask)| ask.request(id)).collect();
     let responses: Vec<u8> = ids().filter_map(|(id, ask)| ask.response(id)).flatten().collect();
-    let mut p = Pair::open(spec(), &opaque(0, b"first"));
     in_pieces(&requests, sizes, |piece| {
         p.client(piece);
     });
@@ -119,6 +122,25 @@ proptest! {
     }
 
     #[test]
+    fn what_passes_unseen_gives_the_same_outputs(
+        asks in prop::collection::vec(ask(), 1..12),
+        sizes in prop::collection::vec(1..5_000usize, 1..6),
+    ) {
+        let (upstream, client, seen) = converse(&asks, &sizes);
+        let pair = Pair { passes: true, ..Pair::open(spec(), &opaque(0, b"first")) };
+        let (upstream_unseen, client_unseen, unseen) = converse_by(pair, &asks, &sizes);
+        prop_assert_eq!(hex(&upstream), hex(&upstream_unseen));
+        prop_assert_eq!(hex(&client), hex(&client_unseen));
+        prop_assert_eq!(&unseen.closed, &None);
+        prop_assert_eq!(&seen.over, &unseen.over);
+        prop_assert_eq!(seen.learned, unseen.learned);
+        prop_assert_eq!(seen.relay.deadline(), unseen.relay.deadline());
+        if sizes.iter().all(|size| *size < 1_000) && upstream.len() + client.len() > 60_000 {
+            prop_assert!(unseen.passed > 0, "bulk need not be seen");
+        }
+    }
+
+    #[test]
     fn what_reaches_upstream_is_what_was_asked_and_nothing_stays_in_flight(
         asks in prop::collection::vec(ask(), 1..12),
         sizes in prop::collection::vec(1..5_000usize, 1..6),
@@ -141,8 +163,9 @@ proptest! {
             login::logging_in(),
             Spec { logs_in: true, ..authentication::admitting() },
         ]),
+        passes in any::<bool>(),
     ) {
-        let mut p = Pair::new(spec);
+        let mut p = Pair { passes, ..Pair::new(spec) };
         for step in steps {
             match step {
                 Step::Bytes(leg, bytes) => { p.later(700).arrives(leg, &bytes); }

@@ -29,6 +29,8 @@ pub(super) struct Connection<'a> {
     relay: Relay,
     now: Instant,
     pieces: &'a [usize],
+    /// Bytes that need not be seen are moved without being shown.
+    passes: bool,
     inbox: [Vec<u8>; 2],
     want: [usize; 2],
     blocked: [bool; 2],
@@ -43,12 +45,13 @@ pub(super) struct Connection<'a> {
 }
 
 impl<'a> Connection<'a> {
-    pub(super) fn through(story: &Story, pieces: &'a [usize]) -> Self {
+    pub(super) fn through(story: &Story, pieces: &'a [usize], passes: bool) -> Self {
         let Story { admits, logs_in, ref steps, .. } = *story;
         let mut connection = Self {
             relay: Relay::new(Arc::new(spec(admits, logs_in)), Instant::ZERO),
             now: Instant::ZERO,
             pieces,
+            passes,
             inbox: [Vec::new(), Vec::new()],
             want: [0; 2],
             blocked: [false; 2],
@@ -196,6 +199,9 @@ impl<'a> Connection<'a> {
     fn show(&mut self, leg: Leg) {
         let i = index(leg);
         while self.closed.is_none() && !self.blocked[i] && self.inbox[i].len() >= self.want[i].max(1) {
+            if self.passes && self.pass(leg) {
+                continue;
+            }
             let input = std::mem::take(&mut self.inbox[i]);
             let mut plan = Plan::default();
             let fed = self.relay.feed(leg, &input, self.now, &mut plan);
@@ -211,6 +217,25 @@ impl<'a> Connection<'a> {
                 self.unblock();
             }
         }
+    }
+
+    /// Moves what need not be seen; says whether there was anything.
+    fn pass(&mut self, leg: Leg) -> bool {
+        let inbox = &mut self.inbox[index(leg)];
+        let unseen = usize::try_from(self.relay.unseen(leg)).unwrap_or(usize::MAX).min(inbox.len());
+        if unseen == 0 {
+            return false;
+        }
+        self.reached[index(leg.other())].extend(inbox.drain(..unseen));
+        let mut plan = Plan::default();
+        let passed = self.relay.passed(leg, unseen as u64, self.now, &mut plan);
+        self.carry_out(&[], &plan);
+        self.relay.sent(self.now);
+        self.ends(passed);
+        if leg == Leg::Upstream {
+            self.unblock();
+        }
+        true
     }
 
     fn carry_out(&mut self, input: &[u8], plan: &Plan) {

@@ -104,9 +104,13 @@ impl Story {
     }
 
     pub(crate) fn check(&self) {
-        let whole = Connection::through(self, &[usize::MAX]);
-        let pieces = Connection::through(self, &self.pieces);
-        if !self.depends_on_the_moment() {
+        let whole = Connection::through(self, &[usize::MAX], false);
+        let pieces = Connection::through(self, &self.pieces, false);
+        let unseen = Connection::through(self, &self.pieces, true);
+        if self.depends_on_the_moment() {
+            return;
+        }
+        for (how, pieces) in [("in pieces", pieces), ("in pieces that pass unseen", unseen)] {
             let is_over = whole.closed.is_some();
             let of = |c: &Connection| c.closed.as_ref().map(|cause| format!("{cause:?}"));
             assert_eq!(whole.closed.is_some(), pieces.closed.is_some(), "{:?} and {:?}", of(&whole), of(&pieces));
@@ -117,7 +121,7 @@ impl Story {
                     let both = whole.len().min(pieces.len());
                     (whole, pieces) = (&whole[..both], &pieces[..both]);
                 }
-                assert_eq!(hex(whole), hex(pieces), "what reaches {leg:?}, in pieces");
+                assert_eq!(hex(whole), hex(pieces), "what reaches {leg:?}, {how}");
             }
             assert!(is_over || whole.learned == pieces.learned, "{:?} and {:?}", whole.learned, pieces.learned);
         }

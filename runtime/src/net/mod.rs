@@ -1,13 +1,17 @@
 //! The one seam between kroxy and a network: tokio's in production, turmoil's in the simulations.
 //!
 //! A trait instead of a `cfg` alias: cargo unifies features, so an alias could compile the product against the simulator,
-//! and a stream could not be wrapped by one that reads short and stalls. This is the only file that names `tokio::net`.
+//! and a stream could not be wrapped by one that reads short and stalls. This is the only folder that names `tokio::net`.
+
+#[cfg(target_os = "linux")]
+mod splice;
 
 use kroxy_core::address::HostPort;
 use std::{
     future::Future,
     io,
     net::{IpAddr, SocketAddr},
+    task::{Context, Poll},
     time::Duration,
 };
 use tokio::{
@@ -39,6 +43,35 @@ pub trait Net: Clone + Send + Sync + 'static {
 
     /// Once the connection is dropped, its peer is to see that it broke, and no orderly end.
     fn break_off(stream: &Self::Stream) -> io::Result<()>;
+
+    /// Bytes from which on it pays to let them pass unseen; `None`: this network cannot.
+    const PASSES: Option<u64> = None;
+
+    /// Moves up to `most` bytes that have arrived on one connection to another one without showing them to anybody. What the other
+    /// one does not take now is put into `left`.
+    fn poll_pass(
+        from: &mut Self::Stream,
+        to: &mut Self::Stream,
+        most: usize,
+        left: &mut Vec<u8>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Passed> {
+        let _ = (from, to, most, left, cx);
+        Poll::Ready(Passed::Cannot)
+    }
+}
+
+/// What became of bytes that were to pass unseen.
+#[derive(Debug)]
+pub enum Passed {
+    /// So many have left the first connection; 0: it will send no more.
+    Moved(usize),
+    /// Not now: they have to be read.
+    Cannot,
+    /// The first connection broke.
+    FromBroke(io::Error),
+    /// The second connection broke.
+    ToBroke(io::Error),
 }
 
 /// A port that accepts connections.
@@ -84,6 +117,20 @@ impl Net for OsNet {
 
     fn break_off(stream: &TcpStream) -> io::Result<()> {
         stream.set_zero_linger()
+    }
+
+    #[cfg(target_os = "linux")]
+    const PASSES: Option<u64> = Some(splice::PAYS);
+
+    #[cfg(target_os = "linux")]
+    fn poll_pass(
+        from: &mut TcpStream,
+        to: &mut TcpStream,
+        most: usize,
+        left: &mut Vec<u8>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Passed> {
+        splice::poll_pass(from, to, most, left, cx)
     }
 }
 
