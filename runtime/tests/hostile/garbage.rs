@@ -1,6 +1,9 @@
 //! What is no TLS, is broken TLS, or is TLS that does nothing but cost.
 
-use crate::world::{KIB, MIB, World, ask, closed};
+use crate::{
+    peace::ask,
+    world::{KIB, MIB, World, closed},
+};
 use tokio::io::AsyncWriteExt;
 
 /// A TLS record of a type.

@@ -21,6 +21,7 @@ mod guessing;
 #[path = "../process/kroxy.rs"]
 #[expect(dead_code, reason = "the stories of operators need more of it")]
 mod kroxy;
+mod peace;
 #[path = "../ports/mod.rs"]
 mod ports;
 mod secrets;

@@ -3,7 +3,8 @@
 use crate::{
     crowds::crowd,
     frames::HEARTBEAT,
-    world::{KIB, MIB, World, ask, closed},
+    peace::ask,
+    world::{KIB, MIB, World, closed},
 };
 use std::time::Duration;
 use tokio::{

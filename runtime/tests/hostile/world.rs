@@ -2,44 +2,40 @@
 
 use crate::{
     certificates::{Authority, keep},
-    figures::{Latencies, Process, say},
+    figures::{Process, say},
     folder::Folder,
-    frames::{HEARTBEAT, HEARTBEAT_OK},
     kroxy::{Kroxy, PATIENCE},
+    peace::{Peace, Way},
     ports::free_port,
     upstream::Upstream,
 };
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
+    pki_types::{CertificateDer, pem::PemObject},
 };
 use serde_json::Value;
 use std::{
-    cell::Cell,
     collections::BTreeMap,
     future::Future,
     io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::AsyncReadExt,
     net::{TcpListener, TcpStream},
     sync::{Mutex, MutexGuard},
     time::{sleep, timeout},
 };
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_rustls::client::TlsStream;
 
 /// One story at a time: they share file descriptors and ports, and figures of two at once are of neither.
 static TURN: Mutex<()> = Mutex::const_new(());
-
-/// What the client that behaves asks at the least, in peace and under attack.
-const ROUNDS: usize = 200;
-
-/// How long it rests between its questions.
-const PACE: Duration = Duration::from_millis(2);
 
 pub(crate) const KIB: usize = 1 << 10;
 pub(crate) const MIB: usize = 1 << 20;
@@ -51,7 +47,8 @@ pub(crate) struct World {
     pub(crate) process: Process,
     pub(crate) upstream: Upstream,
     pub(crate) at: SocketAddr,
-    tls: Option<Arc<ClientConfig>>,
+    way: Way,
+    peace: Peace,
     _folder: Folder,
     _turn: MutexGuard<'static, ()>,
 }
@@ -75,8 +72,12 @@ impl World {
     async fn with(story: &'static str, top: &str, more: &str, tls: Option<&str>) -> Self {
         let turn = TURN.lock().await;
         let folder = Folder::new();
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let upstream_at = listener.local_addr().expect("bound");
+        let peace = Peace::new();
+        let broker = async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+            (listener.local_addr().expect("bound"), Upstream::new(listener))
+        };
+        let (upstream_at, upstream) = peace.has(broker).await;
         let authority = Authority::new("servers");
         keep(&folder, "kroxy", &authority.sign(&["kroxy.example"]));
         let (chain, key) = (folder.path("kroxy.pem"), folder.path("kroxy.key"));
@@ -89,28 +90,28 @@ impl World {
             gateways: [(name: "g", {gateway} port_per_broker: (bind: "127.0.0.1", advertised_host: "127.0.0.1",
             bootstrap_port: {bootstrap}, nodes: [(ids: (0, 0), first_port: {node})]))])])"#
         );
+        let at = SocketAddr::from(([127, 0, 0, 1], bootstrap));
         let kroxy = Kroxy::serve(&folder.write("kroxy.ron", &text));
         Self {
             story,
             process: Process(kroxy.process_id()),
             kroxy,
-            upstream: Upstream::new(listener),
-            at: SocketAddr::from(([127, 0, 0, 1], bootstrap)),
-            tls: tls.map(|_| Arc::new(trusting(&authority))),
+            upstream,
+            at,
+            way: Way { at, tls: tls.map(|_| Arc::new(trusting(&authority))) },
+            peace,
             _folder: folder,
             _turn: turn,
         }
     }
 
     pub(crate) async fn client(&self) -> TcpStream {
-        timeout(PATIENCE, TcpStream::connect(self.at)).await.expect("in time").expect("the gateway listens")
+        self.way.client().await
     }
 
     /// A client that has shaken hands.
     pub(crate) async fn tls_client(&self) -> io::Result<TlsStream<TcpStream>> {
-        let config = self.tls.clone().expect("the gateway has TLS");
-        let name = ServerName::try_from("kroxy.example").expect("a name");
-        timeout(PATIENCE, TlsConnector::from(config).connect(name, self.client().await)).await.expect("in time")
+        self.way.tls_client().await
     }
 
     /// What the program knows of its only virtual cluster.
@@ -146,16 +147,16 @@ impl World {
     /// # Panics
     /// When that client, or one that is new, is not answered.
     pub(crate) async fn attacked<T>(&self, attack: impl Future<Output = T>) -> Attacked<T> {
-        let peace = self.behaves(|| false).await;
+        let peace = self.peace.has(self.way.clone().in_peace()).await;
         let (before, cpu, began) = (self.process.memory(), self.process.cpu(), Instant::now());
         self.process.forget_peak();
-        let over = Cell::new(false);
+        let over = Arc::new(AtomicBool::new(false));
         let attack = async {
             let result = attack.await;
-            over.set(true);
+            over.store(true, Relaxed);
             result
         };
-        let (result, war) = tokio::join!(attack, self.behaves(|| !over.get()));
+        let (result, war) = tokio::join!(attack, self.peace.has(self.way.clone().at_war(over.clone())));
         let (took, cpu) = (began.elapsed(), self.process.cpu().saturating_sub(cpu));
         let grown = self.process.peak().saturating_sub(before);
         let ratio = war.p99().as_secs_f64() / peace.p99().as_secs_f64();
@@ -171,28 +172,6 @@ impl World {
         ));
         Attacked { result, grown }
     }
-
-    /// Asks again and again on one connection, and at last on a new one.
-    async fn behaves(&self, goes_on: impl Fn() -> bool) -> Latencies {
-        let mut latencies = Latencies::default();
-        let mut client = self.asking().await;
-        while goes_on() || latencies.count() < ROUNDS {
-            let asked = Instant::now();
-            ask(&mut client).await.expect("who behaves is served");
-            latencies.note(asked);
-            sleep(PACE).await;
-        }
-        ask(&mut self.asking().await).await.expect("who comes and behaves is served");
-        latencies
-    }
-
-    async fn asking(&self) -> Box<dyn Duplex> {
-        if self.tls.is_some() {
-            Box::new(self.tls_client().await.expect("who behaves is let in"))
-        } else {
-            Box::new(self.client().await)
-        }
-    }
 }
 
 /// How an attack ended.
@@ -200,20 +179,6 @@ pub(crate) struct Attacked<T> {
     pub(crate) result: T,
     /// Bytes that the program had at the most beyond what it had before.
     pub(crate) grown: usize,
-}
-
-trait Duplex: AsyncRead + AsyncWrite + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Duplex for S {}
-
-/// Asks one thing, and takes the answer.
-pub(crate) async fn ask<S: AsyncRead + AsyncWrite + Unpin + ?Sized>(client: &mut S) -> io::Result<()> {
-    client.write_all(HEARTBEAT).await?;
-    client.flush().await?;
-    let mut answer = vec![0; HEARTBEAT_OK.len()];
-    timeout(PATIENCE, client.read_exact(&mut answer)).await.expect("answered in time")?;
-    assert_eq!(answer, HEARTBEAT_OK);
-    Ok(())
 }
 
 /// Reads until the proxy closes the connection, however it does so; says how many bytes came.
