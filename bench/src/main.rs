@@ -8,6 +8,8 @@
 mod frames;
 mod load;
 mod opaque;
+#[path = "../../runtime/tests/ports/mod.rs"]
+mod ports;
 mod report;
 mod secret;
 mod target;
@@ -35,6 +37,9 @@ const FEWEST_FRAMES: u64 = 8;
 
 /// The connections of the largest measurement.
 const CONNECTIONS_MAX: usize = 10_000;
+
+/// Descriptors that a process needs besides those of connections.
+const SPARE: u64 = 200;
 
 /// A relay that costs more than this many times a copying one has lost its way, however noisy the machine is.
 const GUARD: f64 = 3.0;
@@ -118,19 +123,24 @@ impl Work {
     }
 }
 
-/// Whether this process, and what it starts, may have the descriptors for so many connections: two each, and what else there is.
-fn descriptors_for(connections: usize) -> bool {
-    let needed = 2 * connections as u64 + 2_000;
+/// How many of so many connections this process, and what it starts, may have the descriptors for: two each, and what else there is.
+fn connections_of(wanted: usize) -> usize {
+    let needed = 2 * wanted as u64 + SPARE;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current.is_none_or(|current| current >= needed) {
-        return true;
+    let most = maximum.map_or(needed, |maximum| maximum.min(needed)); // more than that is for root alone
+    let raised = Rlimit { current: Some(most), maximum };
+    let allowed = if current.is_none_or(|current| current >= needed) {
+        needed
+    } else if setrlimit(Resource::Nofile, raised).is_ok() {
+        most
+    } else {
+        current.unwrap_or(needed)
+    };
+    let connections = usize::try_from(allowed.saturating_sub(SPARE) / 2).unwrap_or(usize::MAX).min(wanted);
+    if connections < wanted {
+        eprintln!("{connections} connections instead of {wanted}: those need {needed} file descriptors (`ulimit -Hn`)");
     }
-    let hard = maximum.map(|maximum| maximum.max(needed)); // more than that is for root alone
-    let allowed = setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum: hard }).is_ok();
-    if !allowed {
-        eprintln!("{connections} connections are left out: they need {needed} file descriptors (`ulimit -Hn`)");
-    }
-    allowed
+    connections
 }
 
 fn size(bytes: usize) -> String {
@@ -151,7 +161,7 @@ fn works(phase: Phase, bytes: u64, guard: bool) -> Vec<Work> {
             .collect(),
         Phase::Connections => [1, 10, 100, 1_000, 5_000, CONNECTIONS_MAX]
             .into_iter()
-            .filter(|connections| descriptors_for(*connections))
+            .map(connections_of)
             .map(|connections| Work::bulk(Kind::Produce, 10 << 10, connections, bytes))
             .collect(),
         Phase::Idle | Phase::Start => Vec::new(),
@@ -204,6 +214,7 @@ async fn measure(args: &Args) -> Report {
                 }
             }
             for clusters in [1, 100, 1_000].into_iter().filter(|_| *phase == Phase::Start) {
+                sink.answer(frames::response(Kind::Produce, 100));
                 let took = target::start(sink.at, clusters).await;
                 keep(
                     &format!("start, {clusters} clusters"),

@@ -1,10 +1,10 @@
 //! The processes that are measured.
 
-use crate::{frames, frames::Kind, secret::CERTIFICATE};
+use crate::{frames, frames::Kind, ports::free_port, secret::CERTIFICATE};
 use std::{
     fmt, fs,
     io::{Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::LazyLock,
@@ -129,7 +129,7 @@ impl Drop for Target {
 }
 
 fn free() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).expect("a free port")
+    (Ipv4Addr::LOCALHOST, free_port()).into()
 }
 
 fn written(name: &str, text: &str) -> PathBuf {
@@ -154,7 +154,7 @@ fn configuration(upstream: SocketAddr, at: &[SocketAddr], tls: bool) -> String {
             limits: (max_connections: {MOST}), gateways: [(name: "g", {secret} port_per_broker: (bind: "127.0.0.1", advertised_host: "127.0.0.1", bootstrap_port: {},
             nodes: [(ids: (0, 0), first_port: {})]))])"#,
             at.port(),
-            free().port(),
+            free_port(),
         )
     });
     format!(r#"(admin: (bind: "127.0.0.1:0"), virtual_clusters: [{}])"#, clusters.collect::<Vec<_>>().join(", "))
