@@ -127,15 +127,13 @@ impl Work {
 fn connections_of(wanted: usize) -> usize {
     let needed = 2 * wanted as u64 + SPARE;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let most = maximum.map_or(needed, |maximum| maximum.min(needed)); // more than that is for root alone
-    let raised = Rlimit { current: Some(most), maximum };
-    let allowed = if current.is_none_or(|current| current >= needed) {
-        needed
-    } else if setrlimit(Resource::Nofile, raised).is_ok() {
-        most
-    } else {
-        current.unwrap_or(needed)
-    };
+    if current.is_some_and(|current| current < needed) {
+        let above = Rlimit { current: Some(needed), maximum: maximum.map(|maximum| maximum.max(needed)) };
+        if setrlimit(Resource::Nofile, above).is_err() {
+            let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }); // more is for root alone
+        }
+    }
+    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(needed);
     let connections = usize::try_from(allowed.saturating_sub(SPARE) / 2).unwrap_or(usize::MAX).min(wanted);
     if connections < wanted {
         eprintln!("{connections} connections instead of {wanted}: those need {needed} file descriptors (`ulimit -Hn`)");

@@ -254,14 +254,13 @@ impl Relay {
         self.last_active = now;
         let passed = match leg {
             Leg::Client => {
-                self.requests_passed(n, now, plan);
+                self.request_flowed(n, now, plan);
+                self.patience.fed(self.requests.is_inside_frame(), false, true, now);
+                self.finish_if_quiet(now, plan);
                 Ok(())
             }
-            Leg::Upstream => self.responses_passed(n, now, plan),
+            Leg::Upstream => self.response_flowed(n, now, plan).and_then(|()| self.upstream_said(now, plan)),
         };
-        if leg == Leg::Client {
-            self.patience.fed(self.requests.is_inside_frame(), false, true, now);
-        }
         passed.map_err(|cause| self.close(cause))
     }
 

@@ -19,6 +19,16 @@ pub enum Segment {
     Own(Bytes),
 }
 
+impl Segment {
+    /// The bytes that are to be written, where `input` is what was shown.
+    pub fn bytes<'a>(&'a self, input: &'a [u8]) -> &'a [u8] {
+        match self {
+            Self::Input(range) => &input[range.clone()],
+            Self::Own(bytes) => bytes,
+        }
+    }
+}
+
 /// What the driver is asked to do besides moving bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Action {

@@ -131,12 +131,6 @@ impl Requests {
 }
 
 impl Relay {
-    /// The driver has moved so many bytes upstream.
-    pub(super) fn requests_passed(&mut self, n: u64, now: Instant, plan: &mut Plan) {
-        self.request_flowed(n, now, plan);
-        self.finish_if_quiet(now, plan);
-    }
-
     pub(super) fn feed_requests(&mut self, input: &[u8], now: Instant, plan: &mut Plan) -> Result<(), Cause> {
         if matches!(self.state, State::Flushing) {
             plan.skip(input.len()); // it has had its time
@@ -191,7 +185,7 @@ impl Relay {
     }
 
     /// So many further bytes of a request that streams have gone upstream, or are about to.
-    fn request_flowed(&mut self, n: u64, now: Instant, plan: &mut Plan) {
+    pub(super) fn request_flowed(&mut self, n: u64, now: Instant, plan: &mut Plan) {
         let (Requests::Streaming { left } | Requests::StreamingUnanswered { left, .. }) = &mut self.requests else {
             unreachable!("only frames that stream flow");
         };

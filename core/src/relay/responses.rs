@@ -67,12 +67,6 @@ impl Learn for Noting<'_> {
 }
 
 impl Relay {
-    /// The driver has moved so many bytes to the client.
-    pub(super) fn responses_passed(&mut self, n: u64, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
-        self.response_flowed(n, now, plan)?;
-        self.upstream_said(now, plan)
-    }
-
     pub(super) fn feed_responses(&mut self, input: &[u8], now: Instant, plan: &mut Plan) -> Result<(), Cause> {
         if self.is_logging_in() {
             return take_in(input, plan, |rest, plan| self.login_response(rest, now, plan));
@@ -87,7 +81,7 @@ impl Relay {
     }
 
     /// Upstream has been heard: it may have been the last that was waited for.
-    fn upstream_said(&mut self, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
+    pub(super) fn upstream_said(&mut self, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
         if matches!(self.state, State::Leaving { .. }) && self.ledger.is_empty() {
             return Err(Cause::ClientClosed);
         }
@@ -148,7 +142,7 @@ impl Relay {
     }
 
     /// So many further bytes of a response have gone to the client as they are, or are about to.
-    fn response_flowed(&mut self, n: u64, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
+    pub(super) fn response_flowed(&mut self, n: u64, now: Instant, plan: &mut Plan) -> Result<(), Cause> {
         let (over, total) = match &mut self.responses {
             Responses::Streaming { left, total } => {
                 *left -= n;

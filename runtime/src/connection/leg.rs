@@ -32,11 +32,11 @@ pub(super) struct LegIo<S> {
     /// How much of the outbox is written.
     written: usize,
     /// The outbox was above its high mark and has not fallen to the low one.
-    pub(super) congested: bool,
+    congested: bool,
     /// Bytes may wait in the stream itself (TLS).
     unflushed: bool,
     /// The peer has taken some since [`Self::delivery`] was asked for last.
-    pub(super) took: bool,
+    took: bool,
     fin: Fin,
     /// What came last went to the other leg unseen: most of what comes next may do so as well.
     pub(super) is_bulky: bool,
@@ -95,6 +95,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LegIo<S> {
     pub(super) fn queue(&mut self, bytes: &[u8]) {
         self.outbox.extend_from_slice(bytes);
         self.unflushed = true;
+        self.note_congestion();
+    }
+
+    /// Bytes have gone by on their way to the peer: `moved` of them, with those that wait now.
+    pub(super) const fn passed(&mut self, moved: usize) {
+        self.took |= moved > self.waiting();
+        self.note_congestion();
+    }
+
+    const fn note_congestion(&mut self) {
         self.congested |= self.waiting() > limits::OUTBOX_HIGH;
     }
 
@@ -149,7 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LegIo<S> {
                 let mut slices = [IoSlice::new(&[]); limits::WRITE_VECTOR];
                 let mut used = 0;
                 for (slot, segment) in slices.iter_mut().zip(rest) {
-                    let all = part(segment, input);
+                    let all = segment.bytes(input);
                     *slot = IoSlice::new(if used == 0 { &all[skip..] } else { all });
                     used += 1;
                 }
@@ -165,9 +175,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LegIo<S> {
                         skip += n;
                         self.took = true;
                         while let Some(first) = rest.first()
-                            && skip >= part(first, input).len()
+                            && skip >= first.bytes(input).len()
                         {
-                            skip -= part(first, input).len();
+                            skip -= first.bytes(input).len();
                             rest = &rest[1..];
                         }
                     }
@@ -177,11 +187,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LegIo<S> {
             }
         }
         for segment in rest {
-            self.outbox.extend_from_slice(&part(segment, input)[skip..]);
+            self.outbox.extend_from_slice(&segment.bytes(input)[skip..]);
             skip = 0;
         }
-        self.congested |= self.waiting() > limits::OUTBOX_HIGH;
-        Ok(segments.iter().map(|segment| part(segment, input).len() as u64).sum())
+        self.note_congestion();
+        Ok(segments.iter().map(|segment| segment.bytes(input).len() as u64).sum())
     }
 
     /// Writes what waits. Ready when nothing does any more.
@@ -210,13 +220,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LegIo<S> {
             self.fin = Fin::Sent;
         }
         Poll::Ready(Ok(()))
-    }
-}
-
-fn part<'a>(segment: &'a Segment, input: &'a [u8]) -> &'a [u8] {
-    match segment {
-        Segment::Input(range) => &input[range.clone()],
-        Segment::Own(bytes) => bytes,
     }
 }
 

@@ -72,8 +72,7 @@ fn poll_between<N: Net>(
     if let Passed::Moved(moved) = passed {
         from.eof = moved == 0;
         from.is_bulky |= moved > 0;
-        to.took |= moved > to.waiting();
-        to.congested |= to.waiting() > limits::OUTBOX_HIGH;
+        to.passed(moved);
     }
     Poll::Ready(passed)
 }

@@ -94,7 +94,7 @@ async fn a_storm_of_connections_that_are_reset_leaves_nothing_behind() {
     let attack = async {
         let mut made = 0;
         while made < count {
-            let connecting = (0..AT_ONCE).map(|_| TcpStream::connect(world.at));
+            let connecting = (0..AT_ONCE).map(|_| TcpStream::connect(world.way.at));
             for stream in futures_util::future::join_all(connecting).await.into_iter().flatten() {
                 socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).expect("supported");
                 made += 1; // dropped: it is reset

@@ -12,7 +12,7 @@ mod sasl;
 mod stories;
 mod times;
 
-use super::{Action, Cause, Event, Leg, Plan, Relay, Segment, Spec};
+use super::{Action, Cause, Event, Leg, Plan, Relay, Spec};
 use crate::{
     address::{HostPort, NodeId},
     gateway::{Gateway, NodeRange, PortPerBroker},
@@ -230,11 +230,7 @@ impl Pair {
     fn carry_out(&mut self, input: &[u8], plan: &Plan) {
         for leg in [Leg::Client, Leg::Upstream] {
             for segment in plan.to(leg) {
-                let bytes = match segment {
-                    Segment::Input(range) => &input[range.clone()],
-                    Segment::Own(bytes) => bytes,
-                };
-                self.reached[index(leg)].extend_from_slice(bytes);
+                self.reached[index(leg)].extend_from_slice(segment.bytes(input));
             }
         }
         self.actions.extend(plan.actions.iter().filter(|a| **a != Action::Introduced).cloned());

@@ -6,7 +6,7 @@ use kroxy_core::{
     address::HostPort,
     api::ApiKey,
     limits,
-    relay::{Action, Cause, Event, Leg, Plan, Relay, Segment},
+    relay::{Action, Cause, Event, Leg, Plan, Relay},
     reload::Secret,
     sasl::{
         Mechanism, client,
@@ -243,11 +243,7 @@ impl<'a> Connection<'a> {
         assert!(self.is_connected || plan.to_upstream.is_empty(), "upstream is not there yet");
         for leg in [Leg::Client, Leg::Upstream] {
             for segment in plan.to(leg) {
-                let bytes = match segment {
-                    Segment::Input(range) => &input[range.clone()],
-                    Segment::Own(bytes) => bytes,
-                };
-                self.reached[index(leg)].extend_from_slice(bytes);
+                self.reached[index(leg)].extend_from_slice(segment.bytes(input));
             }
         }
         self.is_shut &= !plan.actions.iter().any(|action| matches!(action, Action::LetIn(_)));
