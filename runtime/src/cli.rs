@@ -5,7 +5,7 @@ use crate::{
     clock::Clock,
     config::{self, ConfigError},
     demo::{self, DemoError, Screen, Verdict},
-    load,
+    descriptors, load,
     logging::{self, Format, Verbosity},
     sasl::ClusterSasl,
     serve,
@@ -323,6 +323,7 @@ fn serve(file: &Path, format: Format) -> ExitCode {
             return Exit::NotDone.into();
         }
     };
+    descriptors::prepare(&config); // before there are threads, for which it would wait
     let running = tokio_runtime().and_then(|tokio| tokio.block_on(serve::run(load::loaded(config), file.to_owned())));
     match running {
         Ok(Ok(())) => Exit::Clean.into(),

@@ -1,7 +1,12 @@
 //! How many file descriptors the process may have, and how many a configuration may need.
 
+use crate::limits;
 use kroxy_core::config::{Config, VirtualCluster};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::{
+    io::fcntl_dupfd_cloexec,
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
+use std::io;
 use tracing::{debug, warn};
 
 /// What a process has besides its connections: standard streams, the reactor's, signals, files that are read, the admin API with
@@ -20,9 +25,10 @@ pub(crate) fn needed(config: &Config) -> u64 {
     OTHERS + config.virtual_clusters().iter().map(of).sum::<u64>()
 }
 
-/// Takes as many as the operating system allows, and says where that is too few.
+/// Takes as many as the operating system allows, says where that is too few, and has it make room for those that are needed.
 pub(crate) fn prepare(config: &Config) {
     let (allowed, needed) = (raise(), needed(config));
+    make_room(needed.min(allowed.unwrap_or(u64::MAX)));
     if let Some(allowed) = allowed.filter(|allowed| *allowed < needed) {
         warn!(
             allowed,
@@ -45,6 +51,17 @@ fn raise() -> Option<u64> {
             debug!("the limit of file descriptors cannot be raised: {e}");
             current
         }
+    }
+}
+
+/// Has Linux make the table of descriptors as large as it will be. Where it grows at 256, 512, 1,024 connections and so on, whoever is
+/// about to get a descriptor waits 10 ms and more for every thread of the process (`expand_fdtable` of `fs/file.c`), and with him
+/// all connections of his worker.
+fn make_room(descriptors: u64) {
+    let last = i32::try_from(descriptors.min(limits::DESCRIPTORS_AT_ONCE)).unwrap_or(i32::MAX) - 1;
+    // Closed again at once: the room stays.
+    if let Err(e) = fcntl_dupfd_cloexec(io::stdin(), last) {
+        debug!("the table of file descriptors will grow as connections come: {e}");
     }
 }
 

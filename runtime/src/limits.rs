@@ -149,3 +149,7 @@ pub(crate) const HELLOS_WAITING: usize = 10_000;
 
 /// Clients that may wait to be taken by a gateway of a shared listener: as many as wait to be accepted at one of its own.
 pub(crate) const CALLERS_WAITING: usize = 4_096;
+
+/// File descriptors for which the operating system makes room at the start, at 8 bytes and 2 bits each: more than that many come so rarely
+/// that 10 ms do not matter.
+pub(crate) const DESCRIPTORS_AT_ONCE: u64 = 1 << 18;

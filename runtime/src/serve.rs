@@ -2,7 +2,6 @@
 
 use crate::{
     clock::Clock,
-    descriptors,
     net::OsNet,
     proxy::{Ended, Proxy, Source},
     systemd::Manager,
@@ -23,7 +22,6 @@ use tracing::{error, info};
 /// error means that signals cannot be received here.
 pub async fn run(loaded: Loaded, file: PathBuf) -> io::Result<Ended> {
     let mut signals = Signals::new()?;
-    descriptors::prepare(loaded.config());
     let mut hangup = signal(SignalKind::hangup())?;
     let proxy = Proxy::new(loaded, Source::file(file.clone()), OsNet, Clock::system(), seed());
     let (manager, mut events) = (Manager::of_this_process(), proxy.events());
