@@ -3,7 +3,11 @@
 //! Nearly always it has run out of file descriptors. Whoever is connected notices nothing of it; whoever comes waits in the operating
 //! system. All listeners of a proxy fail together then, so the log says it once for all of them.
 
-use crate::{limits, lock, metrics::Metrics};
+use crate::{
+    limits, lock,
+    metrics::Metrics,
+    turns::{Newcomer, Turns},
+};
 use rustix::io::Errno;
 use std::{
     io,
@@ -18,6 +22,7 @@ use tracing::{debug, info, warn};
 pub(crate) struct Accepting {
     metrics: Metrics,
     trouble: Mutex<Option<Trouble>>,
+    turns: Arc<Turns>,
 }
 
 /// It has failed lately.
@@ -28,20 +33,26 @@ struct Trouble {
 }
 
 /// One listener's part in it.
-#[derive(Debug)]
 pub(crate) struct Acceptor {
     all: Arc<Accepting>,
+    newcomer: Newcomer,
     /// How often it has failed in a row.
     failures: u32,
 }
 
 impl Accepting {
     pub(crate) fn new(metrics: Metrics) -> Arc<Self> {
-        Arc::new(Self { metrics, trouble: Mutex::default() })
+        Arc::new(Self { metrics, trouble: Mutex::default(), turns: Turns::new() })
     }
 
-    pub(crate) const fn listener(self: Arc<Self>) -> Acceptor {
-        Acceptor { all: self, failures: 0 }
+    pub(crate) fn listener(self: Arc<Self>) -> Acceptor {
+        let newcomer = self.newcomer();
+        Acceptor { all: self, newcomer, failures: 0 }
+    }
+
+    /// A connection that was accepted.
+    pub(crate) fn newcomer(&self) -> Newcomer {
+        self.turns.newcomer()
     }
 
     fn failed(&self, e: &io::Error, now: Instant) {
@@ -70,10 +81,16 @@ impl Accepting {
 }
 
 impl Acceptor {
-    /// A connection was accepted.
-    pub(crate) fn succeeded(&mut self) {
+    /// A connection was accepted. Waits for its turn, and those behind it in the operating system.
+    pub(crate) async fn succeeded(&mut self) {
         self.failures = 0;
         self.all.succeeded(Instant::now());
+        self.newcomer.turn().await;
+    }
+
+    /// The connection that was accepted.
+    pub(crate) fn newcomer(&self) -> Newcomer {
+        self.all.newcomer()
     }
 
     /// None was. Waits as long as makes sense before the next attempt.
@@ -121,12 +138,12 @@ mod tests {
         io::Error::from_raw_os_error(Errno::MFILE.raw_os_error())
     }
 
-    #[test]
-    fn the_pauses_grow_up_to_a_second_and_begin_anew_after_a_success() {
+    #[tokio::test]
+    async fn the_pauses_grow_up_to_a_second_and_begin_anew_after_a_success() {
         let mut acceptor = Accepting::new(Metrics::new()).listener();
         let pauses: Vec<_> = (0..7).map(|_| acceptor.pause().as_millis()).collect();
         assert_eq!(pauses, [50, 100, 200, 400, 800, 1_000, 1_000]);
-        acceptor.succeeded();
+        acceptor.succeeded().await;
         assert_eq!(acceptor.pause().as_millis(), 50);
     }
 

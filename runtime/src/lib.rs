@@ -29,6 +29,7 @@ mod sni;
 mod status;
 mod systemd;
 pub mod tls;
+mod turns;
 pub mod watch;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

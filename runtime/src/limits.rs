@@ -153,3 +153,10 @@ pub(crate) const CALLERS_WAITING: usize = 4_096;
 /// File descriptors for which the operating system makes room at the start, at 8 bytes and 2 bits each: more than that many come so rarely
 /// that 10 ms do not matter.
 pub(crate) const DESCRIPTORS_AT_ONCE: u64 = 1 << 18;
+
+/// Steps of connections that are not served yet, or end, between two looks of the runtime at what has happened: few enough for who waits
+/// behind them, and enough for some 250 new connections a second where others give every processor more than it can do.
+pub(crate) const STEPS: usize = 2;
+
+/// Bytes that one connection moves until it is others' turn: what takes less than 100 µs.
+pub(crate) const MOVED_AT_ONCE: usize = 256 << 10;

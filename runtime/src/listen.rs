@@ -220,7 +220,7 @@ pub(crate) async fn serve<N: Net>(
             Some(ended) = connections.join_next() => note_panic(ended),
             accepted = listener.accept() => match accepted {
                 Ok((client, peer, wish)) => {
-                    acceptor.succeeded();
+                    acceptor.succeeded().await;
                     let route = wish.or(route).expect("a port leads somewhere, and so does each name");
                     // It waits here, and those behind it in the operating system.
                     if let Some(ready) = cluster.accepts_at(clock.now()) {

@@ -183,10 +183,10 @@ async fn answer<N: Net>(
             accepted = held.listener.accept() => match accepted {
                 Ok((_, peer)) if hellos.len() >= limits::HELLOS_WAITING => members.refuse(&metrics, peer, &Refused::TooMany),
                 Ok((stream, peer)) => {
-                    acceptor.succeeded();
-                    let (members, metrics) = (members.clone(), metrics.clone());
+                    acceptor.succeeded().await;
+                    let (members, metrics, mut newcomer) = (members.clone(), metrics.clone(), acceptor.newcomer());
                     hellos.spawn(async move {
-                        if let Err(refused) = pass_on::<N>(stream, peer, &members).await {
+                        if let Err(refused) = newcomer.steps(pass_on::<N>(stream, peer, &members)).await {
                             members.refuse(&metrics, peer, &refused);
                         }
                     });

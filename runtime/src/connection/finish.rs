@@ -3,16 +3,15 @@
 //! What waits is written, then FIN, then reading on until the peer has closed as well: closing a socket that holds unread
 //! bytes sends RST, which would destroy what the peer has not read yet.
 
-use super::leg::LegIo;
-use crate::limits;
+use super::{leg::LegIo, scratch};
+use crate::{limits, turns};
 use std::{
     future::poll_fn,
     io,
-    pin::Pin,
     task::{Context, Poll, ready},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     time::timeout,
 };
 
@@ -75,11 +74,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Closing<S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.io.finish();
         ready!(self.io.poll_flush(cx))?;
-        let mut thrown_away = [0; 1024];
+        let mut thrown_away = 0;
         while self.awaits_peer && !self.io.eof {
-            let mut buf = ReadBuf::new(&mut thrown_away);
-            ready!(Pin::new(&mut self.io.stream).poll_read(cx, &mut buf))?;
-            self.io.eof = buf.filled().is_empty();
+            if thrown_away >= limits::MOVED_AT_ONCE {
+                return turns::poll_pass_on(cx);
+            }
+            thrown_away += ready!(scratch::with(|scratch| self.io.poll_fill(cx, &mut scratch.buf)))?;
         }
         Poll::Ready(Ok(()))
     }

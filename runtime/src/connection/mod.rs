@@ -26,6 +26,7 @@ use crate::{
     net::Net,
     resolve,
     tls::{self, Acceptor, Stream},
+    turns::{self, Newcomer},
 };
 use kroxy_core::{
     address::NodeId,
@@ -66,10 +67,12 @@ pub(crate) async fn relay<N: Net>(
     client: Arrival<N::Stream>,
     mut stage: watch::Receiver<Stage>,
 ) -> Cause {
+    let accepting = around.cluster.accepting.clone();
+    let mut newcomer = accepting.newcomer();
     // Boxed: a handshake holds much that a connection has no use for later.
     let met = tokio::select! {
         biased;
-        met = Box::pin(meet(&around, client)) => met,
+        met = newcomer.steps(Box::pin(meet(&around, client))) => met,
         () = drained_before_it_speaks(&mut stage) => return Cause::Drained,
     };
     let client = match met {
@@ -101,6 +104,8 @@ pub(crate) async fn relay<N: Net>(
         room: Room::default(),
         unfinished: None,
         armed: None,
+        newcomer: Some(newcomer),
+        moved: 0,
     };
     let cause = connection.run(stage).await;
     if let Cause::UpstreamUnreachable(_) = cause {
@@ -117,7 +122,8 @@ pub(crate) async fn relay<N: Net>(
         Some(Closing::with_peer(client))
     };
     let close_upstream = if relay.leaves_only_long_polls() { Closing::alone } else { Closing::with_peer };
-    finish::finish(client, upstream.map(close_upstream)).await;
+    let finishing = Box::pin(finish::finish(client, upstream.map(close_upstream)));
+    accepting.newcomer().steps(finishing).await; // many may end at once as well
     cause
 }
 
@@ -195,6 +201,10 @@ struct Connection<N: Net> {
     unfinished: Option<Grant>,
     /// When the timer rings.
     armed: Option<Instant>,
+    /// Until it is served.
+    newcomer: Option<Newcomer>,
+    /// Bytes that were moved since it was its turn.
+    moved: usize,
 }
 
 impl<N: Net> Connection<N> {
@@ -232,6 +242,17 @@ impl<N: Net> Connection<N> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
+        match self.newcomer.take() {
+            Some(mut newcomer) if !self.relay.is_served() => {
+                let step = newcomer.poll_step(cx, |cx| self.poll_all(cx));
+                self.newcomer = Some(newcomer);
+                step
+            }
+            Some(_) | None => self.poll_all(cx),
+        }
+    }
+
+    fn poll_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
         if let Some(pending) = &mut self.pending
             && let Poll::Ready(arrived) = pending.as_mut().poll(cx)
         {
@@ -250,7 +271,11 @@ impl<N: Net> Connection<N> {
     /// Moves bytes until neither stream has more. Upstream comes first: its answers make room for requests.
     fn poll_streams(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
         self.turned = self.around.clock.now();
+        self.moved = 0;
         loop {
+            if self.moved >= limits::MOVED_AT_ONCE {
+                return turns::poll_pass_on(cx);
+            }
             self.poll_flush(cx)?;
             let mut moved = self.poll_leg(Leg::Upstream, scratch, cx)?;
             moved |= self.poll_leg(Leg::Client, scratch, cx)?;
@@ -327,6 +352,7 @@ impl<N: Net> Connection<N> {
             return Ok(io.eof);
         }
         io.is_bulky &= read < most;
+        self.moved += read;
         if leg == Leg::Client {
             self.around.seen.read(read as u64);
         }

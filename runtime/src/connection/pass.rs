@@ -32,6 +32,7 @@ impl<N: Net> Connection<N> {
             Passed::Cannot => return Poll::Ready(Ok(false)),
             Passed::Moved(0) => return Poll::Ready(Ok(true)),
             Passed::Moved(moved) => {
+                self.moved += moved;
                 return Poll::Ready(self.passed(leg, moved as u64, plan, cx).map(|()| true));
             }
             Passed::FromBroke(e) => broke(leg, e),
