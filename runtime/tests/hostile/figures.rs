@@ -36,6 +36,11 @@ impl Process {
         self.status("VmHWM:")
     }
 
+    /// How many descriptors the operating system has made room for.
+    pub(crate) fn room(&self) -> usize {
+        self.status("FDSize:") >> 10 // it has no unit
+    }
+
     pub(crate) fn forget_peak(&self) {
         fs::write(format!("/proc/{}/clear_refs", self.0), "5").expect("it is ours");
     }

@@ -4,6 +4,7 @@
 //! Every figure is printed past the test runner. What is demanded is about memory, counts and progress, never about how fast the
 //! machine is. Limits that a machine may have lower than a server, such as open files, make a story smaller and never fail it.
 
+mod apart;
 mod bombs;
 #[path = "../certificates/mod.rs"]
 #[expect(dead_code, reason = "the stories of TLS need more of it")]
@@ -13,7 +14,6 @@ mod figures;
 #[path = "../folder/mod.rs"]
 mod folder;
 #[path = "../frames/mod.rs"]
-#[expect(dead_code, reason = "the stories of addresses need more of it")]
 mod frames;
 mod garbage;
 mod greedy;

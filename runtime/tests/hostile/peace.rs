@@ -3,8 +3,9 @@
 //! They have a runtime of their own: attackers are somewhere else, and nobody has to wait for a turn in theirs.
 
 use crate::{
+    apart::PEACE,
     figures::Latencies,
-    frames::{HEARTBEAT, HEARTBEAT_OK},
+    frames::{HEARTBEAT, HEARTBEAT_OK, METADATA, metadata_ok},
     kroxy::PATIENCE,
 };
 use rustls::{ClientConfig, pki_types::ServerName};
@@ -41,7 +42,7 @@ pub(crate) struct Peace(Option<Runtime>);
 
 impl Peace {
     pub(crate) fn new() -> Self {
-        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("peace").enable_all().build();
+        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name(PEACE).enable_all().build();
         Self(Some(runtime.expect("a runtime")))
     }
 
@@ -75,6 +76,15 @@ impl Way {
         let config = self.tls.clone().expect("the gateway has TLS");
         let name = ServerName::try_from("kroxy.example").expect("a name");
         timeout(PATIENCE, TlsConnector::from(config).connect(name, self.client().await)).await.expect("in time")
+    }
+
+    /// Asks for the brokers, so that the proxy knows where they are.
+    pub(crate) async fn has_the_proxy_meet_the_broker(&self) {
+        let mut client = self.asking().await;
+        client.write_all(METADATA).await.expect("read");
+        client.flush().await.expect("sent");
+        let mut answer = vec![0; metadata_ok("127.0.0.1", 0).len()];
+        timeout(PATIENCE, client.read_exact(&mut answer)).await.expect("in time").expect("answered");
     }
 
     async fn asking(&self) -> Box<dyn Duplex> {

@@ -9,11 +9,8 @@ use crate::{
     upstream::Upstream,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use std::fs;
-use tokio::{
-    io::AsyncWriteExt,
-    net::{TcpListener, TcpStream},
-};
+use std::{fs, time::Duration};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 const PASSWORD: &str = "swordfish-of-alice";
 const TOKEN: &str = "0123456789abcdef-of-the-admin";
@@ -45,9 +42,7 @@ fn asked(kroxy: &Kroxy, path: &str, token: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_in_a_log_an_error_the_admin_api_or_the_arguments() {
     let folder = Folder::new();
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let upstream_at = listener.local_addr().expect("bound");
-    let _upstream = Upstream::new(listener);
+    let (upstream_at, _upstream) = Upstream::new(None, Duration::ZERO).await;
     let made = Authority::new("servers").sign(&["kroxy.example"]);
     keep(&folder, "kroxy", &made);
     folder.write("token", TOKEN);

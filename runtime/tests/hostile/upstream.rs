@@ -1,13 +1,20 @@
-//! A broker that answers whatever arrives: heartbeats and logins in earnest, fetches with far too much, the rest with bombs.
+//! A broker that answers whatever arrives: heartbeats, logins and who asks for the brokers in earnest, fetches with far too much, the
+//! rest with bombs.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use crate::frames::{METADATA, metadata_ok};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::JoinSet,
+    time::sleep,
 };
 
 /// Bytes of every response to a `Fetch`.
@@ -29,7 +36,12 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    pub(crate) fn new(listener: TcpListener) -> Self {
+    /// Listens, and says that the cluster's only broker is somewhere else, or that it is that one; returns where it listens. For
+    /// what is asked in earnest it `takes` a while.
+    pub(crate) async fn new(broker: Option<SocketAddr>, takes: Duration) -> (SocketAddr, Self) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let at = listener.local_addr().expect("bound");
+        let broker = broker.unwrap_or(at);
         let (mut tasks, accepted) = (JoinSet::new(), Arc::<AtomicUsize>::default());
         let counted = accepted.clone();
         tasks.spawn(async move {
@@ -38,13 +50,13 @@ impl Upstream {
                 tokio::select! {
                     Ok((stream, _)) = listener.accept() => {
                         counted.fetch_add(1, Relaxed);
-                        connections.spawn(answer(stream));
+                        connections.spawn(answer(stream, broker, takes));
                     }
                     Some(_) = connections.join_next() => {}
                 }
             }
         });
-        Self { _tasks: tasks, accepted }
+        (at, Self { _tasks: tasks, accepted })
     }
 
     /// How many connections it has had.
@@ -53,7 +65,7 @@ impl Upstream {
     }
 }
 
-async fn answer(mut stream: TcpStream) {
+async fn answer(mut stream: TcpStream, broker: SocketAddr, takes: Duration) {
     let mut unread = vec![0; 64 << 10];
     let mut head = [0; 12];
     // An error is the proxy's hanging up, which ends the conversation.
@@ -70,7 +82,13 @@ async fn answer(mut stream: TcpStream) {
         let id = [e, f, g, h];
         let sent = match i16::from_be_bytes(key) {
             1 => pour(&mut stream, id).await,
-            12 => respond(&mut stream, id, &[0]).await,
+            3 if head[4..] == METADATA[4..12] => {
+                stream.write_all(&metadata_ok(&broker.ip().to_string(), broker.port())).await
+            }
+            12 => {
+                sleep(takes).await;
+                respond(&mut stream, id, &[0]).await
+            }
             // No error, and one mechanism; then error 58, no words, no token, no session.
             17 => respond(&mut stream, id, b"\0\0\0\0\0\x01\0\x05PLAIN").await,
             36 => respond(&mut stream, id, &[0, 58, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).await,
