@@ -50,7 +50,7 @@ impl Accepting {
         Acceptor { all: self, newcomer, failures: 0 }
     }
 
-    /// A connection that was accepted.
+    /// For a connection that takes turns.
     pub(crate) fn newcomer(&self) -> Newcomer {
         self.turns.newcomer()
     }
@@ -81,14 +81,18 @@ impl Accepting {
 }
 
 impl Acceptor {
-    /// A connection was accepted. Waits for its turn, and those behind it in the operating system.
-    pub(crate) async fn succeeded(&mut self) {
+    /// A connection was accepted.
+    pub(crate) fn succeeded(&mut self) {
         self.failures = 0;
         self.all.succeeded(Instant::now());
+    }
+
+    /// Waits until it is the turn of one that was accepted. Those behind it wait in the operating system.
+    pub(crate) async fn turn(&mut self) {
         self.newcomer.turn().await;
     }
 
-    /// The connection that was accepted.
+    /// For the connection that was accepted.
     pub(crate) fn newcomer(&self) -> Newcomer {
         self.all.newcomer()
     }
@@ -138,12 +142,12 @@ mod tests {
         io::Error::from_raw_os_error(Errno::MFILE.raw_os_error())
     }
 
-    #[tokio::test]
-    async fn the_pauses_grow_up_to_a_second_and_begin_anew_after_a_success() {
+    #[test]
+    fn the_pauses_grow_up_to_a_second_and_begin_anew_after_a_success() {
         let mut acceptor = Accepting::new(Metrics::new()).listener();
         let pauses: Vec<_> = (0..7).map(|_| acceptor.pause().as_millis()).collect();
         assert_eq!(pauses, [50, 100, 200, 400, 800, 1_000, 1_000]);
-        acceptor.succeeded().await;
+        acceptor.succeeded();
         assert_eq!(acceptor.pause().as_millis(), 50);
     }
 

@@ -54,7 +54,7 @@ fn raise() -> Option<u64> {
     }
 }
 
-/// Has Linux make the table of descriptors as large as it will be. Where it grows at 256, 512, 1,024 connections and so on, whoever is
+/// Has Linux make the table of descriptors as large as it will be. Where it grows, at 256 of them, 512, 1,024 and so on, whoever is
 /// about to get a descriptor waits 10 ms and more for every thread of the process (`expand_fdtable` of `fs/file.c`), and with him
 /// all connections of his worker.
 fn make_room(descriptors: u64) {

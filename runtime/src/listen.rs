@@ -220,7 +220,14 @@ pub(crate) async fn serve<N: Net>(
             Some(ended) = connections.join_next() => note_panic(ended),
             accepted = listener.accept() => match accepted {
                 Ok((client, peer, wish)) => {
-                    acceptor.succeeded().await;
+                    acceptor.succeeded();
+                    if let Arrival::New(..) = client {
+                        tokio::select! {
+                            biased;
+                            () = reaches(&mut stage, Stage::Draining) => break,
+                            () = acceptor.turn() => {}
+                        }
+                    } // else it has had its turn where it said whom it wants
                     let route = wish.or(route).expect("a port leads somewhere, and so does each name");
                     // It waits here, and those behind it in the operating system.
                     if let Some(ready) = cluster.accepts_at(clock.now()) {

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tracing::{error, info};
 
-/// Runs a proxy until it has stopped. The first SIGTERM or SIGINT stops it gracefully, a second one at once; SIGHUP reloads.
+/// Runs a proxy until it has stopped, with the file descriptors that the process has. The first SIGTERM or SIGINT stops it gracefully, a second one at once; SIGHUP reloads.
 ///
 /// # Errors
 /// With [`kroxy_core::proxy::Failure`], which has the exit code, where it did not start or did not end well; the outer

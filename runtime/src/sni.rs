@@ -183,7 +183,8 @@ async fn answer<N: Net>(
             accepted = held.listener.accept() => match accepted {
                 Ok((_, peer)) if hellos.len() >= limits::HELLOS_WAITING => members.refuse(&metrics, peer, &Refused::TooMany),
                 Ok((stream, peer)) => {
-                    acceptor.succeeded().await;
+                    acceptor.succeeded();
+                    acceptor.turn().await;
                     let (members, metrics, mut newcomer) = (members.clone(), metrics.clone(), acceptor.newcomer());
                     hellos.spawn(async move {
                         if let Err(refused) = newcomer.steps(pass_on::<N>(stream, peer, &members)).await {

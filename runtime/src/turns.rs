@@ -12,6 +12,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 use tokio::{
+    runtime::Handle,
     sync::{Notify, Semaphore},
     task::{JoinSet, yield_now},
 };
@@ -21,9 +22,9 @@ use tokio::{
 pub(crate) struct Turns {
     /// Those that are left until the runtime has looked.
     left: Arc<Semaphore>,
-    /// Some were taken.
-    taken: Arc<Notify>,
-    /// Who has them renewed, since the first was taken.
+    /// Some were taken, or are waited for.
+    wanted: Arc<Notify>,
+    /// Who renews them, since the first was wanted.
     renewing: OnceLock<JoinSet<()>>,
 }
 
@@ -38,31 +39,35 @@ pub(crate) struct Newcomer {
 impl Turns {
     pub(crate) fn new() -> Arc<Self> {
         let left = Arc::new(Semaphore::new(limits::STEPS));
-        Arc::new(Self { left, taken: Arc::default(), renewing: OnceLock::new() })
+        Arc::new(Self { left, wanted: Arc::default(), renewing: OnceLock::new() })
     }
 
     pub(crate) fn newcomer(self: &Arc<Self>) -> Newcomer {
         Newcomer { turns: self.clone(), has_turn: false, waits: None }
     }
 
-    /// One was taken.
-    fn took(&self) {
+    /// There is one less, or one more who waits for one.
+    fn are_wanted(&self) {
         self.renewing.get_or_init(|| {
+            let each = Handle::current().metrics().num_workers() * limits::STEPS;
             let mut renewing = JoinSet::new();
-            renewing.spawn(renew(self.left.clone(), self.taken.clone()));
+            renewing.spawn(renew(self.left.clone(), self.wanted.clone(), each));
             renewing
         });
-        self.taken.notify_one();
+        self.wanted.notify_one();
     }
 }
 
-/// Has as many turns left as at first whenever the runtime has looked.
-async fn renew(left: Arc<Semaphore>, taken: Arc<Notify>) {
+/// Has so many turns left whenever the runtime has looked, until nobody waits for one. Whether those who have waited take theirs does not
+/// matter: one that does not look whether it is its turn holds up nobody else.
+async fn renew(left: Arc<Semaphore>, wanted: Arc<Notify>, each: usize) {
     loop {
-        taken.notified().await;
-        yield_now().await;
-        // Who gives up waiting when it is about to be his turn leaves one more.
-        left.add_permits(limits::STEPS.saturating_sub(left.available_permits()));
+        wanted.notified().await;
+        while left.available_permits() < each {
+            yield_now().await;
+            // Who gives up waiting when it is about to be its turn leaves one more.
+            left.add_permits(each.saturating_sub(left.available_permits()));
+        }
     }
 }
 
@@ -94,18 +99,20 @@ impl Newcomer {
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Self { turns, waits, .. } = self;
-        match turns.left.try_acquire() {
-            Ok(permit) if waits.is_none() => permit.forget(),
-            _ => {
-                let waiting = waits.get_or_insert_with(|| {
-                    let left = turns.left.clone();
-                    Box::pin(async move { left.acquire_owned().await.expect("it is never closed").forget() })
-                });
-                ready!(waiting.as_mut().poll(cx));
-                *waits = None;
-            }
+        if waits.is_none()
+            && let Ok(permit) = turns.left.try_acquire()
+        {
+            permit.forget();
+            turns.are_wanted();
+            return Poll::Ready(());
         }
-        turns.took();
+        let waiting = waits.get_or_insert_with(|| {
+            turns.are_wanted();
+            let left = turns.left.clone();
+            Box::pin(async move { left.acquire_owned().await.expect("it is never closed").forget() })
+        });
+        ready!(waiting.as_mut().poll(cx));
+        *waits = None;
         Poll::Ready(())
     }
 }
@@ -156,16 +163,47 @@ mod tests {
         assert!((1..=2 * limits::STEPS).contains(&most), "{most} at once");
     }
 
+    /// Newcomers who have begun to wait, and never look whether it is their turn.
+    async fn absent(turns: &Arc<Turns>, count: usize) -> Vec<Newcomer> {
+        let mut all: Vec<_> = (0..limits::STEPS + count).map(|_| turns.newcomer()).collect();
+        let waiting = poll_fn(|cx| {
+            Poll::Ready(all.iter_mut().filter_map(|one| one.poll_turn(cx).is_pending().then_some(())).count())
+        });
+        assert_eq!(waiting.await, count);
+        all
+    }
+
     #[tokio::test]
-    async fn who_gives_up_waiting_leaves_his_turn_to_others() {
+    async fn who_waits_and_does_not_look_holds_up_nobody() {
         let turns = Turns::new();
-        let mut newcomers: Vec<_> = (0..=limits::STEPS).map(|_| turns.newcomer()).collect();
-        let (last, first) = newcomers.split_last_mut().expect("some");
-        for newcomer in first {
-            newcomer.turn().await;
+        let absent = absent(&turns, 10 * limits::STEPS).await;
+        for _ in 0..10 * limits::STEPS {
+            turns.newcomer().turn().await;
         }
-        assert!(poll_fn(|cx| Poll::Ready(last.poll_turn(cx))).await.is_pending());
-        newcomers.clear();
-        turns.newcomer().turn().await;
+        drop(absent);
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_is_given_up_is_others() {
+        let turns = Turns::new();
+        let absent = absent(&turns, limits::STEPS).await;
+        while turns.left.available_permits() < limits::STEPS {
+            yield_now().await; // those who wait have theirs
+        }
+        drop(absent);
+        assert_eq!(turns.left.available_permits(), 2 * limits::STEPS);
+        for _ in 0..10 * limits::STEPS {
+            turns.newcomer().turn().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_passes_on_goes_on_later() {
+        let mut passes = 10;
+        let done = poll_fn(|cx| {
+            passes -= 1;
+            if passes > 0 { poll_pass_on(cx) } else { Poll::Ready(()) }
+        });
+        done.await;
     }
 }

@@ -95,7 +95,7 @@ pub(crate) async fn serve<N: Net>(
                     warn!(%peer, "the admin API has as many connections as it may");
                 }
                 Ok((stream, peer)) => {
-                    acceptor.succeeded().await;
+                    acceptor.succeeded();
                     let (service, door, told) = (service.clone(), door.clone(), told.clone());
                     connections.spawn(async move {
                         let stream = match &door {

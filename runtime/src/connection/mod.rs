@@ -111,7 +111,7 @@ pub(crate) async fn relay<N: Net>(
     if let Cause::UpstreamUnreachable(_) = cause {
         connection.around.cluster.suspect(connection.around.route);
     }
-    let Connection { client, upstream, relay, .. } = connection;
+    let Connection { client, upstream, relay, newcomer, .. } = connection;
     let client = if client.is_finished() {
         Some(Closing::alone(client))
     } else if !relay.is_served() && cause.is_worth_another_try() {
@@ -123,7 +123,8 @@ pub(crate) async fn relay<N: Net>(
     };
     let close_upstream = if relay.leaves_only_long_polls() { Closing::alone } else { Closing::with_peer };
     let finishing = Box::pin(finish::finish(client, upstream.map(close_upstream)));
-    accepting.newcomer().steps(finishing).await; // many may end at once as well
+    let mut leaving = newcomer.unwrap_or_else(|| accepting.newcomer()); // many may end at once as well
+    leaving.steps(finishing).await;
     cause
 }
 
@@ -243,13 +244,18 @@ impl<N: Net> Connection<N> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
         match self.newcomer.take() {
-            Some(mut newcomer) if !self.relay.is_served() => {
+            Some(mut newcomer) if self.is_new() => {
                 let step = newcomer.poll_step(cx, |cx| self.poll_all(cx));
                 self.newcomer = Some(newcomer);
                 step
             }
             Some(_) | None => self.poll_all(cx),
         }
+    }
+
+    /// Whether it is still to be served. Who sends without asking for answers is as soon as that goes upstream.
+    fn is_new(&self) -> bool {
+        !self.relay.is_served() && (self.upstream.is_none() || self.relay.in_flight() > 0)
     }
 
     fn poll_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {

@@ -28,17 +28,17 @@ pub(crate) struct Process(pub(crate) u32);
 impl Process {
     /// Bytes of memory in use.
     pub(crate) fn memory(&self) -> usize {
-        self.status("VmRSS:")
+        self.status("VmRSS:") << 10
     }
 
     /// The most bytes of memory since [`Self::forget_peak`].
     pub(crate) fn peak(&self) -> usize {
-        self.status("VmHWM:")
+        self.status("VmHWM:") << 10
     }
 
     /// How many descriptors the operating system has made room for.
     pub(crate) fn room(&self) -> usize {
-        self.status("FDSize:") >> 10 // it has no unit
+        self.status("FDSize:")
     }
 
     pub(crate) fn forget_peak(&self) {
@@ -48,7 +48,7 @@ impl Process {
     fn status(&self, field: &str) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0)).expect("it runs");
         let line = status.lines().find(|line| line.starts_with(field)).expect("Linux tells it");
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<usize>().ok()).expect("a number") << 10
+        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
     }
 
     /// What it has computed so far.
