@@ -24,6 +24,8 @@ const YEARS_MS: i64 = 2 * 365 * 86_400_000;
 const NARROW: u32 = 32 << 10;
 /// ms that a message takes at most on a short way.
 const SHORT_WAY_MS: u64 = 15;
+/// Pauses in 1,000 that a narrow way has at most.
+const FEW_STALLS: u16 = 5;
 /// Most faults of a plan.
 const FAULTS: usize = 14;
 
@@ -99,8 +101,10 @@ fn weather() -> impl Strategy<Value = Weather> {
         select(vec![256 << 10, 32 << 10, 4 << 10]),
     );
     let any = any.prop_map(|((least, most), short_per_mille, stall_per_mille, stall_max_ms, window)| {
-        // Through a small window and over a long way a client gives up what it fetches before it has come, for ever.
-        let latency_ms = (least, if window < NARROW { most.min(SHORT_WAY_MS) } else { most });
+        // Through a small window, over a long way or with many pauses, a client gives up what it fetches before it has come, for ever.
+        let is_narrow = window < NARROW;
+        let latency_ms = (least, if is_narrow { most.min(SHORT_WAY_MS) } else { most });
+        let stall_per_mille = if is_narrow { stall_per_mille.min(FEW_STALLS) } else { stall_per_mille };
         Weather { latency_ms, short_per_mille, stall_per_mille, stall_max_ms, window }
     });
     prop_oneof![1 => Just(Weather::FAIR), 1 => Just(Weather::ROUGH), 2 => any]

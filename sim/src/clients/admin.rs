@@ -109,9 +109,7 @@ async fn demand(me: &Client, proxy: &ProxyHost, demand: &Demand) {
         Demand::Reload(_) => ("/api/v1/reload".to_owned(), &[200, 409, 422][..]),
         Demand::Shutdown => ("/api/v1/shutdown".to_owned(), &[202][..]),
     };
-    if let Demand::Reload(change) = demand {
-        proxy.write(*change);
-    }
+    let reloads = if let Demand::Reload(change) = demand { Some((*change, proxy.write(*change))) } else { None };
     let mut outcome = ReloadOutcome::Unknown;
     for _ in 0..TRIES {
         let Ok(answer) = ask(me, "POST", &path).await else {
@@ -125,8 +123,8 @@ async fn demand(me: &Client, proxy: &ProxyHost, demand: &Demand) {
         outcome = serde_json::from_str(&answer.body).map_or(outcome, |report: ReloadReport| report.outcome);
         break;
     }
-    if let Demand::Reload(change) = demand {
-        proxy.settle(*change, outcome);
+    if let Some((change, written)) = reloads {
+        proxy.settle(change, &written, outcome);
     }
 }
 

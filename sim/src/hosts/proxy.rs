@@ -96,8 +96,8 @@ impl Disk {
         Self { now: good.clone(), good }
     }
 
-    /// Writes what a change comes to.
-    fn write(&mut self, plan: &Plan, proxy: u8, change: Change) {
+    /// Writes what a change comes to, and returns it.
+    fn write(&mut self, plan: &Plan, proxy: u8, change: Change) -> Files {
         let Certificates { edition, .. } = self.good.certificates;
         let (edition, spoiled, logins) = match change {
             Change::Renewed => (edition + 1, None, Logins::Right),
@@ -128,16 +128,18 @@ impl Disk {
             | Change::NoUsers => topology::configuration(plan, proxy, Some(change)),
         };
         self.now = Files { text, certificates: Certificates { edition, spoiled }, logins };
+        self.now.clone()
     }
 
     fn put_back(&mut self) {
         self.now.clone_from(&self.good);
     }
 
-    /// What was written is in force. With spoiled files that is nothing to keep.
-    fn keep(&mut self) {
-        if self.now.certificates.spoiled.is_none() && self.now.logins == Logins::Right {
-            self.good.clone_from(&self.now);
+    /// What was written is in force, unless somebody else has written something since. With spoiled files that is nothing to keep.
+    fn keep(&mut self, written: &Files) {
+        let works = written.certificates.spoiled.is_none() && written.logins == Logins::Right;
+        if works && self.now == *written {
+            self.good.clone_from(written);
         }
     }
 }
@@ -335,7 +337,7 @@ impl ProxyHost {
     /// Writes a new file and reloads. A change that does not come into force is taken back, as an operator would.
     async fn reload(self, proxy: Proxy<SimNet>, change: Change) {
         lock(&self.seen).reloading += 1;
-        self.write(change);
+        let written = self.write(change);
         let before = proxy.status();
         let generation = before.configuration.generation;
         let outcome = match proxy.read_again() {
@@ -358,7 +360,7 @@ impl ProxyHost {
             let what = format!("{change:?} is in force and the generation is still {generation}");
             self.around.findings.note(Checker::States, what);
         }
-        self.settle(change, outcome);
+        self.settle(change, &written, outcome);
         let mut seen = lock(&self.seen);
         seen.reloading = seen.reloading.saturating_sub(1);
     }
@@ -391,15 +393,15 @@ impl ProxyHost {
         }
     }
 
-    /// Writes what a change comes to.
-    pub(crate) fn write(&self, change: Change) {
-        lock(&self.disk).write(&self.plan, self.number, change);
+    /// Writes what a change comes to, and returns it.
+    pub(crate) fn write(&self, change: Change) -> Files {
+        lock(&self.disk).write(&self.plan, self.number, change)
     }
 
-    /// A change has come into force or not: what did not is taken back.
-    pub(crate) fn settle(&self, change: Change, outcome: ReloadOutcome) {
+    /// A change that was written has come into force or not: what did not is taken back.
+    pub(crate) fn settle(&self, change: Change, written: &Files, outcome: ReloadOutcome) {
         match outcome {
-            ReloadOutcome::Applied | ReloadOutcome::Unchanged => lock(&self.disk).keep(),
+            ReloadOutcome::Applied | ReloadOutcome::Unchanged => lock(&self.disk).keep(written),
             ReloadOutcome::Partial
             | ReloadOutcome::Failed
             | ReloadOutcome::Rejected
