@@ -16,8 +16,18 @@ use kroxy_core::{
     proxy_protocol::ProxyProtocol,
     relay::{Authentication, Cause, Spec},
 };
-use std::{io, net::SocketAddr, sync::Arc};
-use tokio::{sync::watch, task::JoinSet};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+};
+use tokio::{
+    sync::watch,
+    task::{JoinSet, unconstrained},
+};
 use tracing::{Instrument, debug, debug_span, error, field::display, info};
 
 /// How many attempts to find out upstream's address a client waits for: as many servers as are asked in turn.
@@ -34,9 +44,24 @@ pub(crate) enum Stage {
     Cut,
 }
 
-/// Waits for a stage or a later one. A listener that nobody can tell anything any more is cut.
+/// Waits for a stage or a later one, in one task from begin to end. A listener that nobody can tell anything any more is cut.
+///
+/// That task may be woken by other things as often as it likes: looking again takes a lock that thousands of connections share, so it
+/// is done only where there is news.
 pub(crate) async fn reaches(told: &mut watch::Receiver<Stage>, stage: Stage) {
-    let _ = told.wait_for(|now| *now >= stage).await;
+    let mut news = told.clone();
+    news.mark_unchanged();
+    // A task that has done its share for now would be put off before it is known whom to wake.
+    let mut reached = pin!(unconstrained(told.wait_for(|now| *now >= stage)));
+    let mut waits = false;
+    poll_fn(|cx| {
+        if waits && news.has_changed().is_ok_and(|is_new| !is_new) {
+            return Poll::Pending;
+        }
+        waits = true;
+        reached.as_mut().poll(cx).map(drop)
+    })
+    .await;
 }
 
 /// Ports that could not be bound: all of them, so that whoever frees them does so at once.
@@ -328,6 +353,66 @@ pub(crate) fn note_panic(ended: Result<(), tokio::task::JoinError>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering::Relaxed},
+        task::{Context, Wake, Waker},
+    };
+    use tokio::task::coop;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    #[test]
+    fn who_waits_for_a_stage_is_woken_by_it_however_often_other_things_woke_it_before() {
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let mut cx = Context::from_waker(&waker);
+        let (tell, mut told) = watch::channel(Stage::Serving);
+        tell.send_replace(Stage::Serving); // news that it has not seen when it begins
+        let mut reached = pin!(reaches(&mut told, Stage::Cut));
+        for (stage, wakes) in [(Stage::Draining, 1), (Stage::Cut, 2)] {
+            for _ in 0..3 {
+                assert!(reached.as_mut().poll(&mut cx).is_pending());
+            }
+            tell.send_replace(stage);
+            assert_eq!(woken.0.load(Relaxed), wakes);
+        }
+        assert!(reached.as_mut().poll(&mut cx).is_ready());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_stage_is_woken_by_it_though_its_task_had_done_its_share_when_it_began() {
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let (tell, mut told) = watch::channel(Stage::Serving);
+        let mut reached = pin!(reaches(&mut told, Stage::Draining));
+        poll_fn(|cx| {
+            while coop::has_budget_remaining() {
+                assert!(pin!(coop::consume_budget()).poll(cx).is_ready());
+            }
+            assert!(reached.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        tell.send_replace(Stage::Draining);
+        assert_eq!(woken.0.load(Relaxed), 1);
+    }
+
+    #[test]
+    fn who_waits_for_a_stage_goes_on_when_nobody_can_tell_it() {
+        let (tell, mut told) = watch::channel(Stage::Serving);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut reached = pin!(reaches(&mut told, Stage::Cut));
+        assert!(reached.as_mut().poll(&mut cx).is_pending());
+        drop(tell);
+        assert!(reached.as_mut().poll(&mut cx).is_ready());
+    }
 
     #[test]
     fn ports_that_fail_alike_are_named_together() {
