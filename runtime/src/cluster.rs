@@ -436,13 +436,13 @@ impl Seen {
     /// Bytes were read from the client.
     pub(crate) fn read(&self, bytes: u64) {
         self.bytes_in.fetch_add(bytes, Relaxed);
-        self.metrics.bytes_in.inc_by(bytes);
+        self.metrics.read(bytes);
     }
 
     /// Bytes were taken for the client.
     pub(crate) fn wrote(&self, bytes: u64) {
         self.bytes_out.fetch_add(bytes, Relaxed);
-        self.metrics.bytes_out.inc_by(bytes);
+        self.metrics.wrote(bytes);
     }
 
     /// Requests are over, for which the proxy `took` so long last, and so many are not.

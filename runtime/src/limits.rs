@@ -54,6 +54,10 @@ pub(crate) const ADMIN_RELOAD_TIMEOUT: Duration = Duration::from_secs(600);
 /// Bytes of an answer of the admin API: 200 virtual clusters need about 500 KiB.
 pub(crate) const ADMIN_ANSWER: u64 = 64 << 20;
 
+/// Worker threads that count for themselves; where there are more, some share. Each takes 3 KiB of memory for each API of each virtual
+/// cluster that it serves, and sharing by a few costs little.
+pub(crate) const COUNTING_PLACES: usize = 8;
+
 /// Bytes that are read at a time from a socket with TLS: rustls asks for 4 KiB, and cost follows the number of system
 /// calls. Each worker thread has one such block.
 pub(crate) const TLS_READ: usize = 64 << 10;

@@ -14,13 +14,13 @@ const CLIENTS_SHOWN: usize = 20;
 
 /// Fills in what was counted of a cluster since the process began, whether it serves or not.
 pub(crate) fn fill_totals(metrics: &ClusterMetrics, status: &mut ClusterStatus) {
-    let by_api = metrics.requests_by_api();
+    let (by_api, (bytes_in, bytes_out)) = (metrics.requests_by_api(), metrics.bytes());
     status.disconnects = metrics.disconnects();
     status.totals = Totals {
         requests: by_api.iter().map(|(_, requests)| requests).sum(),
         errors: metrics.unanswered.get(),
-        bytes_in: metrics.bytes_in.get(),
-        bytes_out: metrics.bytes_out.get(),
+        bytes_in,
+        bytes_out,
         connections_accepted: metrics.connections_accepted.get(),
         connections_closed: status.disconnects.values().sum(),
     };

@@ -9,15 +9,11 @@ use kroxy_core::{
     status::Quantiles,
     time::Instant,
 };
-use prometheus::{
-    core::{Collector, Desc},
-    proto,
-};
+use prometheus::proto;
 use std::{
     array,
-    collections::BTreeMap,
     sync::{
-        Arc, Mutex,
+        Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -49,7 +45,15 @@ impl Latencies {
         counts.iter_mut().zip(&self.counts).for_each(|(sum, count)| *sum += count.load(Relaxed));
     }
 
-    fn for_prometheus(&self) -> proto::Histogram {
+    /// Adds what was counted elsewhere.
+    pub(super) fn add(&mut self, other: &Self) {
+        for (sum, count) in self.counts.iter_mut().zip(&other.counts) {
+            *sum.get_mut() += count.load(Relaxed);
+        }
+        *self.sum_us.get_mut() += other.sum_us.load(Relaxed);
+    }
+
+    pub(super) fn for_prometheus(&self) -> proto::Histogram {
         let mut counts = [0; BUCKETS];
         self.add_to(&mut counts);
         let bucket = |power| {
@@ -63,56 +67,6 @@ impl Latencies {
         histogram.set_sample_count(counts.iter().sum());
         histogram.set_sample_sum(self.sum_us.load(Relaxed) as f64 / 1e6);
         histogram
-    }
-}
-
-/// Latencies of all virtual clusters, by API.
-#[derive(Clone, Debug)]
-pub(super) struct LatencyVec {
-    desc: Desc,
-    children: Arc<Mutex<Children>>,
-}
-
-/// By virtual cluster and API.
-type Children = BTreeMap<(String, &'static str), Arc<Latencies>>;
-
-impl LatencyVec {
-    pub(super) fn new(name: &str, help: &str) -> Self {
-        let labels = vec!["virtual_cluster".to_owned(), "api".to_owned()];
-        let desc = Desc::new(name.to_owned(), help.to_owned(), labels, Default::default()).expect("a valid metric");
-        Self { desc, children: Arc::default() }
-    }
-
-    pub(super) fn of(&self, virtual_cluster: &str, api: &'static str) -> Arc<Latencies> {
-        lock(&self.children).entry((virtual_cluster.to_owned(), api)).or_default().clone()
-    }
-}
-
-impl Collector for LatencyVec {
-    fn desc(&self) -> Vec<&Desc> {
-        vec![&self.desc]
-    }
-
-    fn collect(&self) -> Vec<proto::MetricFamily> {
-        let label = |name: &str, value: &str| {
-            let mut label = proto::LabelPair::default();
-            label.set_name(name.to_owned());
-            label.set_value(value.to_owned());
-            label
-        };
-        let children = lock(&self.children);
-        let metrics = children.iter().map(|((virtual_cluster, api), latencies)| {
-            let labels = vec![label("api", api), label("virtual_cluster", virtual_cluster)];
-            let mut metric = proto::Metric::from_label(labels);
-            metric.set_histogram(latencies.for_prometheus());
-            metric
-        });
-        let mut family = proto::MetricFamily::default();
-        family.set_name(self.desc.fq_name.clone());
-        family.set_help(self.desc.help.clone());
-        family.set_field_type(proto::MetricType::HISTOGRAM);
-        family.set_metric(metrics.collect());
-        vec![family]
     }
 }
 
@@ -137,6 +91,9 @@ impl<const N: usize> Lately<N> {
             return;
         }
         let mut windows = lock(&self.windows);
+        if now.as_micros() < self.due.load(Relaxed) {
+            return; // somebody else has, while we waited
+        }
         for (window, counts) in windows.iter_mut().zip(&counts()) {
             window.turn(counts, now);
             self.due.store(window.due().as_micros(), Relaxed);
