@@ -1,7 +1,8 @@
 //! Both ends of what is relayed: connections that ask, and a sink that answers.
 
 use crate::{
-    frames::{Frames, IN_REQUEST, IN_RESPONSE},
+    frames::{self, Frames, IN_REQUEST, IN_RESPONSE, Kind},
+    pace::{Pace, Turns},
     secret::{Stream, over_tls},
 };
 use bytes::Bytes;
@@ -14,19 +15,41 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    select,
     task::JoinSet,
 };
 
-/// Bytes: what either end reads at a time.
+/// Bytes: what either end reads at a time at most.
 const READ: usize = 256 << 10;
 
 /// Connections that are opened at the same time: fewer than a listener's backlog.
 const OPENED_AT_ONCE: usize = 100;
 
+/// What is asked on a connection again and again, what answers it, and when it is asked.
+#[derive(Clone)]
+pub(crate) struct Exchange {
+    request: Bytes,
+    response: Bytes,
+    pace: Pace,
+}
+
+impl Exchange {
+    /// The direction that carries the bulk has `bytes` bytes of records in each frame.
+    pub(crate) fn new(kind: Kind, bytes: usize, pace: Pace) -> Self {
+        Self { request: frames::request(kind, bytes), response: frames::response(kind, bytes), pace }
+    }
+
+    /// Room for all of these frames that are in flight. More, for each of thousands of connections, would drive what is
+    /// measured out of the caches that it shares with both ends.
+    fn buffer(&self, frame: &Bytes) -> Vec<u8> {
+        vec![0; READ.min(self.pace.in_flight() * frame.len())]
+    }
+}
+
 /// Answers every request with the same response, whatever it asks.
 pub(crate) struct Sink {
     pub(crate) at: SocketAddr,
-    response: Arc<Mutex<Bytes>>,
+    exchange: Arc<Mutex<Option<Exchange>>>,
     _connections: JoinSet<()>,
 }
 
@@ -34,34 +57,34 @@ impl Sink {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let at = listener.local_addr().expect("bound");
-        let response = Arc::new(Mutex::new(Bytes::new()));
+        let exchange = Arc::new(Mutex::new(None::<Exchange>));
         let mut connections = JoinSet::new();
-        let given = response.clone();
+        let given = exchange.clone();
         connections.spawn(async move {
             let mut served = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.expect("a connection");
                 while served.try_join_next().is_some() {}
-                let response = given.lock().expect("nobody panics with it").clone();
-                served.spawn(serve(stream, response));
+                let exchange = given.lock().expect("nobody panics with it").clone();
+                served.spawn(serve(stream, exchange.expect("told before anybody connects")));
             }
         });
-        Self { at, response, _connections: connections }
+        Self { at, exchange, _connections: connections }
     }
 
-    /// What connections that are opened from now on are answered.
-    pub(crate) fn answer(&mut self, response: Bytes) {
-        *self.response.lock().expect("nobody panics with it") = response;
+    /// What is asked and answered on connections that are opened from now on.
+    pub(crate) fn serve(&mut self, exchange: Exchange) {
+        *self.exchange.lock().expect("nobody panics with it") = Some(exchange);
     }
 }
 
-async fn serve(mut stream: TcpStream, response: Bytes) {
+async fn serve(mut stream: TcpStream, exchange: Exchange) {
     let _ = stream.set_nodelay(true); // a hint
-    let (mut buffer, mut frames, mut answers) = (vec![0; READ], Frames::default(), Vec::new());
+    let (mut buffer, mut frames, mut answers) = (exchange.buffer(&exchange.request), Frames::default(), Vec::new());
     while let Ok(read @ 1..) = stream.read(&mut buffer).await {
         frames.feed(&buffer[..read], |head| {
             let at = answers.len();
-            answers.extend_from_slice(&response);
+            answers.extend_from_slice(&exchange.response);
             answers[at..][IN_RESPONSE].copy_from_slice(&head[IN_REQUEST]);
         });
         if !answers.is_empty() && stream.write_all(&answers).await.is_err() {
@@ -71,12 +94,11 @@ async fn serve(mut stream: TcpStream, response: Bytes) {
     }
 }
 
-/// Requests over connections that each have some of them in flight.
+/// Requests over connections.
 pub(crate) struct Load {
     pub(crate) at: SocketAddr,
-    pub(crate) request: Bytes,
+    pub(crate) exchange: Exchange,
     pub(crate) connections: usize,
-    pub(crate) depth: usize,
     pub(crate) frames: u64,
     pub(crate) tls: bool,
 }
@@ -103,7 +125,7 @@ impl Load {
         while streams.len() < self.connections {
             let mut opening = JoinSet::new();
             for _ in streams.len()..self.connections.min(streams.len() + OPENED_AT_ONCE) {
-                opening.spawn(open(self.at, self.tls, self.request.clone()));
+                opening.spawn(open(self.at, self.tls, self.exchange.clone()));
             }
             streams.append(&mut opening.join_all().await);
         }
@@ -112,20 +134,21 @@ impl Load {
 }
 
 /// Opens a connection, and asks once: a target may connect to the sink only then, and the sink takes only so many at a time.
-async fn open(at: SocketAddr, tls: bool, request: Bytes) -> Box<dyn Stream> {
+async fn open(at: SocketAddr, tls: bool, exchange: Exchange) -> Box<dyn Stream> {
     let stream = TcpStream::connect(at).await.expect("the target accepts");
     stream.set_nodelay(true).expect("a socket");
     let stream: Box<dyn Stream> = if tls { over_tls(stream).await } else { Box::new(stream) };
-    let (stream, ..) = ask(stream, request, 1, 1).await;
+    let (stream, ..) = ask(stream, exchange, Turns::InFlight(1), 1).await;
     stream
 }
 
 impl Open {
     pub(crate) async fn run(self) -> Done {
         let each = self.load.frames.div_ceil(self.load.connections as u64);
-        let (began, mut running) = (Instant::now(), JoinSet::new());
-        for stream in self.streams {
-            running.spawn(ask(stream, self.load.request.clone(), self.load.depth, each));
+        let (began, turns) = self.load.exchange.pace.begin(self.streams.len(), each);
+        let mut running = JoinSet::new();
+        for (stream, turns) in self.streams.into_iter().zip(turns) {
+            running.spawn(ask(stream, self.load.exchange.clone(), turns, each));
         }
         let (mut bytes, mut latencies, mut streams) = (0, Vec::new(), Vec::new());
         while let Some(done) = running.join_next().await {
@@ -147,39 +170,44 @@ impl Done {
     }
 }
 
-/// Asks `count` times with `depth` requests in flight; returns the bytes that moved, and how long each answer took.
+/// Asks `count` times, when it is its turn; returns the bytes that moved, and how long each answer took.
 async fn ask(
     mut stream: Box<dyn Stream>,
-    request: Bytes,
-    depth: usize,
+    exchange: Exchange,
+    mut turns: Turns,
     count: u64,
 ) -> (Box<dyn Stream>, u64, Vec<Duration>) {
-    let (mut buffer, mut frames) = (vec![0; READ], Frames::default());
+    let (mut buffer, mut frames) = (exchange.buffer(&exchange.response), Frames::default());
     let (mut sent, mut bytes) = (0_u64, 0_u64);
-    let (mut waiting, mut latencies) = (VecDeque::new(), Vec::new());
-    let mut free = depth as u64;
+    let (mut waiting, mut latencies) = (VecDeque::<Instant>::new(), Vec::new());
     while (latencies.len() as u64) < count {
+        let moments = select! {
+            biased; // what may be sent, before what has come
+            moments = turns.next(waiting.len()), if sent < count => moments,
+            read = stream.read(&mut buffer) => {
+                let read = read.expect("the target answers");
+                assert!(read > 0, "the target closed the connection");
+                bytes += read as u64;
+                frames.feed(&buffer[..read], |head| {
+                    let correlation = u32::from_be_bytes(head[IN_RESPONSE].try_into().expect("four bytes"));
+                    assert_eq!(u64::from(correlation), latencies.len() as u64, "answers come in order");
+                    latencies.push(waiting.pop_front().expect("asked before").elapsed());
+                });
+                continue;
+            }
+        };
         let mut burst = Vec::new();
-        for _ in 0..free.min(count - sent) {
+        for (since, correlation) in moments.into_iter().zip(sent..count) {
             let at = burst.len();
-            burst.extend_from_slice(&request);
-            let correlation = u32::try_from(sent).expect("not that many");
+            burst.extend_from_slice(&exchange.request);
+            let correlation = u32::try_from(correlation).expect("not that many");
             burst[at..][IN_REQUEST].copy_from_slice(&correlation.to_be_bytes());
-            waiting.push_back(Instant::now());
+            waiting.push_back(since);
             sent += 1;
         }
-        free = 0;
         stream.write_all(&burst).await.expect("the target reads");
         stream.flush().await.expect("the target reads");
-        let read = stream.read(&mut buffer).await.expect("the target answers");
-        assert!(read > 0, "the target closed the connection");
-        bytes += (burst.len() + read) as u64;
-        frames.feed(&buffer[..read], |head| {
-            let correlation = u32::from_be_bytes(head[IN_RESPONSE].try_into().expect("four bytes"));
-            assert_eq!(u64::from(correlation), latencies.len() as u64, "answers come in order");
-            latencies.push(waiting.pop_front().expect("asked before").elapsed());
-            free += 1;
-        });
+        bytes += burst.len() as u64;
     }
     (stream, bytes, latencies)
 }

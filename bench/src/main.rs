@@ -8,6 +8,7 @@
 mod frames;
 mod load;
 mod opaque;
+mod pace;
 #[path = "../../runtime/tests/ports/mod.rs"]
 mod ports;
 mod report;
@@ -16,7 +17,8 @@ mod target;
 
 use clap::Parser;
 use frames::Kind;
-use load::{Load, Sink};
+use load::{Exchange, Load, Sink};
+use pace::Pace;
 use report::{Figures, Report};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
@@ -35,8 +37,13 @@ const SMALL_FRAMES: u64 = 60_000;
 /// Frames of a bulk measurement at least, whatever their size.
 const FEWEST_FRAMES: u64 = 8;
 
-/// The connections of the largest measurement.
-const CONNECTIONS_MAX: usize = 10_000;
+/// The connections over which the same work is spread.
+const CONNECTIONS: [usize; 6] = [1, 10, 100, 1_000, 5_000, 10_000];
+
+/// Requests a second over all connections when a clock sends them, so few that two cores with generator, relay and sink on them
+/// are mostly idle; and how many, which takes ten seconds and is two on each of 10,000 connections.
+const PACED_PER_SECOND: u32 = 2_000;
+const PACED_FRAMES: u64 = 20_000;
 
 /// Descriptors that a process needs besides those of connections.
 const SPARE: u64 = 200;
@@ -47,8 +54,13 @@ const GUARD: f64 = 3.0;
 #[derive(Parser)]
 #[command(about = "What a relay costs, beside one that copies and, where it is installed, HAProxy")]
 struct Args {
-    /// Phases: produce, consume, small, tls, connections, idle, start
-    #[arg(short, long, value_delimiter = ',', default_value = "produce,consume,small,tls,connections,idle,start")]
+    /// Phases: produce, consume, small, tls, connections, paced, idle, start
+    #[arg(
+        short,
+        long,
+        value_delimiter = ',',
+        default_value = "produce,consume,small,tls,connections,paced,idle,start"
+    )]
     phases: Vec<Phase>,
     /// Targets: opaque, kroxy, haproxy; by default all that are there
     #[arg(short, long, value_delimiter = ',')]
@@ -82,6 +94,8 @@ enum Phase {
     Tls,
     /// The same work over one connection and over thousands.
     Connections,
+    /// As many requests a second over one connection as over thousands.
+    Paced,
     /// Memory of connections on which nothing happens.
     Idle,
     /// From the start of the process to its first answer, by number of virtual clusters.
@@ -94,7 +108,7 @@ struct Work {
     kind: Kind,
     frame: usize,
     connections: usize,
-    depth: usize,
+    pace: Pace,
     frames: u64,
     tls: bool,
 }
@@ -103,7 +117,7 @@ impl Work {
     fn bulk(kind: Kind, frame: usize, connections: usize, bytes: u64) -> Self {
         let frames = (bytes / frame as u64).max(FEWEST_FRAMES);
         let name = format!("{} {} × {connections}", kind.name(), size(frame));
-        Self { name, kind, frame, connections, depth: 5, frames, tls: false }
+        Self { name, kind, frame, connections, pace: Pace::InFlight(5), frames, tls: false }
     }
 
     fn small(depth: usize, frames: u64) -> Self {
@@ -112,7 +126,7 @@ impl Work {
             kind: Kind::Produce,
             frame: 100,
             connections: 4,
-            depth,
+            pace: Pace::InFlight(depth),
             frames,
             tls: false,
         }
@@ -120,6 +134,11 @@ impl Work {
 
     fn over_tls(self) -> Self {
         Self { name: format!("{}, TLS", self.name), tls: true, ..self }
+    }
+
+    fn paced(self) -> Self {
+        let pace = Pace::PerSecond(PACED_PER_SECOND);
+        Self { name: format!("{}, paced", self.name), pace, frames: PACED_FRAMES, ..self }
     }
 }
 
@@ -148,6 +167,10 @@ fn size(bytes: usize) -> String {
 fn works(phase: Phase, bytes: u64, guard: bool) -> Vec<Work> {
     let sizes: &[usize] =
         if guard { &[10 << 10, 100 << 10] } else { &[1 << 10, 10 << 10, 100 << 10, 1 << 20, 10 << 20] };
+    let spread = || {
+        let connections = CONNECTIONS.into_iter().map(connections_of);
+        connections.map(|connections| Work::bulk(Kind::Produce, 10 << 10, connections, bytes))
+    };
     match phase {
         Phase::Produce => sizes.iter().map(|size| Work::bulk(Kind::Produce, *size, 4, bytes)).collect(),
         Phase::Consume => sizes.iter().map(|size| Work::bulk(Kind::Fetch, *size, 4, bytes)).collect(),
@@ -157,11 +180,8 @@ fn works(phase: Phase, bytes: u64, guard: bool) -> Vec<Work> {
             .into_iter()
             .flat_map(|kind| [1 << 10, 100 << 10].map(|size| Work::bulk(kind, size, 4, bytes).over_tls()))
             .collect(),
-        Phase::Connections => [1, 10, 100, 1_000, 5_000, CONNECTIONS_MAX]
-            .into_iter()
-            .map(connections_of)
-            .map(|connections| Work::bulk(Kind::Produce, 10 << 10, connections, bytes))
-            .collect(),
+        Phase::Connections => spread().collect(),
+        Phase::Paced => spread().map(Work::paced).collect(),
         Phase::Idle | Phase::Start => Vec::new(),
     }
 }
@@ -191,7 +211,7 @@ async fn measure(args: &Args) -> Report {
     let mut sink = Sink::start().await;
     let mut report = Report::default();
     let mut keep = |work: &str, which: Which, figures: Figures| {
-        eprintln!("{work:28} {which:8} {figures}");
+        eprintln!("{work:29} {which:8} {figures}");
         if let Some(out) = &mut out {
             writeln!(out, "{}", figures.json(work, which)).expect("--out can be written");
         }
@@ -212,7 +232,7 @@ async fn measure(args: &Args) -> Report {
                 }
             }
             for clusters in [1, 100, 1_000].into_iter().filter(|_| *phase == Phase::Start) {
-                sink.answer(frames::response(Kind::Produce, 100));
+                sink.serve(Exchange::new(Kind::Produce, 100, Pace::InFlight(1)));
                 let took = target::start(sink.at, clusters).await;
                 keep(
                     &format!("start, {clusters} clusters"),
@@ -227,16 +247,10 @@ async fn measure(args: &Args) -> Report {
 
 /// Has a target relay what `work` says.
 async fn relayed(sink: &mut Sink, which: Which, work: &Work) -> Figures {
+    let exchange = Exchange::new(work.kind, work.frame, work.pace);
+    sink.serve(exchange.clone());
     let target = Target::start(which, sink.at, work.tls).await;
-    sink.answer(frames::response(work.kind, work.frame));
-    let load = Load {
-        at: target.at,
-        request: frames::request(work.kind, work.frame),
-        connections: work.connections,
-        depth: work.depth,
-        frames: work.frames,
-        tls: work.tls,
-    };
+    let load = Load { at: target.at, exchange, connections: work.connections, frames: work.frames, tls: work.tls };
     let open = load.open().await;
     let before = target.cpu();
     let done = open.run().await;
@@ -247,6 +261,7 @@ async fn relayed(sink: &mut Sink, which: Which, work: &Work) -> Figures {
         p50: Some(done.latency(50)),
         p99: Some(done.latency(99)),
         mib_per_s: Some(done.bytes as f64 / MIB as f64 / done.took.as_secs_f64()),
+        frames_per_s: Some(done.frames as f64 / done.took.as_secs_f64()),
         rss_mib: Some(target.rss_kib() as f64 / 1024.0),
         ..Figures::default()
     }
@@ -255,16 +270,11 @@ async fn relayed(sink: &mut Sink, which: Which, work: &Work) -> Figures {
 /// Connections that have exchanged one request, and then nothing.
 async fn idle(sink: &mut Sink, which: Which, tls: bool) -> Figures {
     const CONNECTIONS: usize = 2_000;
+    let exchange = Exchange::new(Kind::Produce, 100, Pace::InFlight(1));
+    sink.serve(exchange.clone());
     let target = Target::start(which, sink.at, tls).await;
-    sink.answer(frames::response(Kind::Produce, 100));
-    let load = |connections| Load {
-        at: target.at,
-        request: frames::request(Kind::Produce, 100),
-        connections,
-        depth: 1,
-        frames: connections as u64,
-        tls,
-    };
+    let load =
+        |connections| Load { at: target.at, exchange: exchange.clone(), connections, frames: connections as u64, tls };
     drop(load(10).open().await); // what is allocated once
     tokio::time::sleep(Duration::from_millis(200)).await;
     let (before, cpu, began) = (target.rss_kib(), target.cpu(), Instant::now());

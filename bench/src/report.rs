@@ -12,6 +12,8 @@ pub(crate) struct Figures {
     pub(crate) p50: Option<Duration>,
     pub(crate) p99: Option<Duration>,
     pub(crate) mib_per_s: Option<f64>,
+    /// Requests answered in a second; when a clock sends them, fewer than it should tell that the machine could not keep up.
+    pub(crate) frames_per_s: Option<f64>,
     pub(crate) rss_mib: Option<f64>,
     pub(crate) kib_per_connection: Option<f64>,
     /// Connections opened in a second, the first answer on each included.
@@ -27,13 +29,14 @@ fn microseconds(time: Duration) -> f64 {
 
 impl Figures {
     /// Each with its name and unit, if it was measured.
-    fn named(&self) -> [(&'static str, Option<f64>); 10] {
+    fn named(&self) -> [(&'static str, Option<f64>); 11] {
         [
             ("CPU-s/GiB", self.cpu_per_gib),
             ("CPU-µs/frame", self.cpu_per_frame.map(microseconds)),
             ("p50 µs", self.p50.map(microseconds)),
             ("p99 µs", self.p99.map(microseconds)),
             ("MiB/s", self.mib_per_s),
+            ("frames/s", self.frames_per_s),
             ("RSS MiB", self.rss_mib),
             ("KiB/connection", self.kib_per_connection),
             ("opened/s", self.opened_per_s),
