@@ -58,6 +58,12 @@ pub(crate) const ADMIN_ANSWER: u64 = 64 << 20;
 /// cluster that it serves, and sharing by a few costs little.
 pub(crate) const COUNTING_PLACES: usize = 8;
 
+/// Bytes of a frame that are waited for at a time where it comes in records of TLS: as much as a socket has room for at first.
+pub(crate) const LOW_WATER: usize = 128 << 10;
+
+/// How long so much is waited for, and what came is kept from its receiver: a client or broker that is slower costs little in any case.
+pub(crate) const LOW_WATER_TIME: Duration = Duration::from_secs(1);
+
 /// Bytes that are read at a time from a socket with TLS: rustls asks for 4 KiB, and cost follows the number of system
 /// calls. Each worker thread has one such block.
 pub(crate) const TLS_READ: usize = 64 << 10;

@@ -40,6 +40,8 @@ pub(super) struct LegIo<S> {
     fin: Fin,
     /// What came last went to the other leg unseen: most of what comes next may do so as well.
     pub(super) is_bulky: bool,
+    /// Bytes that have to be there before the stream is ready for reading.
+    pub(super) low_water: usize,
 }
 
 /// Whether the peer is told that no more will come.
@@ -70,6 +72,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LegIo<S> {
             took: false,
             fin: Fin::Later,
             is_bulky: false,
+            low_water: 1,
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod finish;
 mod leg;
+mod low_water;
 mod pass;
 mod pauses;
 mod scratch;
@@ -35,7 +36,7 @@ use kroxy_core::{
     limits::FIRST_WORDS,
     relay::{Action, Cause, Event, Leg, Plan, Relay, Segment, Spec},
     sasl,
-    time::Instant,
+    time::{Instant, earliest},
 };
 use std::{
     future::{Future, poll_fn},
@@ -106,8 +107,10 @@ pub(crate) async fn relay<N: Net>(
         armed: None,
         newcomer: Some(newcomer),
         moved: 0,
+        takes_little: false,
     };
     let cause = connection.run(stage).await;
+    connection.wait_for_little(); // what is left is thrown away as it comes
     if let Cause::UpstreamUnreachable(_) = cause {
         connection.around.cluster.suspect(connection.around.route);
     }
@@ -206,6 +209,8 @@ struct Connection<N: Net> {
     newcomer: Option<Newcomer>,
     /// Bytes that were moved since it was its turn.
     moved: usize,
+    /// It has waited for more than came in time, and takes what comes.
+    takes_little: bool,
 }
 
 impl<N: Net> Connection<N> {
@@ -223,7 +228,7 @@ impl<N: Net> Connection<N> {
                 step = poll_fn(|cx| self.poll(cx)) => step,
                 () = timer.as_mut(), if is_armed => {
                     self.armed = None;
-                    self.handle(Event::Tick)
+                    if self.wait_for_little() { Ok(()) } else { self.handle(Event::Tick) }
                 }
                 () = reaches(&mut stage, Stage::Draining), if !self.told_to_drain => {
                     self.told_to_drain = true;
@@ -239,7 +244,8 @@ impl<N: Net> Connection<N> {
     /// A deadline before which the timer does not ring. One that only moves away is left to ring early: the relay shrugs, and it
     /// is armed anew.
     fn new_deadline(&self) -> Option<Instant> {
-        self.relay.deadline().filter(|deadline| self.armed.is_none_or(|at| *deadline < at))
+        let deadline = earliest(self.relay.deadline(), self.waits_until());
+        deadline.filter(|deadline| self.armed.is_none_or(|at| *deadline < at))
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
@@ -289,6 +295,7 @@ impl<N: Net> Connection<N> {
                 return Poll::Ready(Ok(()));
             }
             if !moved {
+                self.wait_for_enough();
                 let (waits, took) = self.client.delivery();
                 self.relay.delivers(waits, took, self.turned);
                 return if self.new_deadline().is_some() { Poll::Ready(Ok(())) } else { Poll::Pending };
@@ -358,6 +365,7 @@ impl<N: Net> Connection<N> {
             return Ok(io.eof);
         }
         io.is_bulky &= read < most;
+        self.takes_little = false;
         self.moved += read;
         if leg == Leg::Client {
             self.around.seen.read(read as u64);

@@ -4,6 +4,8 @@
 //! and a stream could not be wrapped by one that reads short and stalls. This is the only folder that names `tokio::net`.
 
 #[cfg(target_os = "linux")]
+mod low_water;
+#[cfg(target_os = "linux")]
 mod splice;
 
 use kroxy_core::address::HostPort;
@@ -43,6 +45,15 @@ pub trait Net: Clone + Send + Sync + 'static {
 
     /// Once the connection is dropped, its peer is to see that it broke, and no orderly end.
     fn break_off(stream: &Self::Stream) -> io::Result<()>;
+
+    /// Bytes from which on it pays to be woken for so many together; `None`: this network cannot.
+    const LOW_WATER: Option<usize> = None;
+
+    /// A stream that has nothing to read is to be ready for it only once so many bytes are there, or it has ended or broken.
+    fn set_low_water(stream: &Self::Stream, bytes: usize) -> io::Result<()> {
+        let _ = (stream, bytes);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Bytes from which on it pays to let them pass unseen; `None`: this network cannot.
     const PASSES: Option<u64> = None;
@@ -117,6 +128,14 @@ impl Net for OsNet {
 
     fn break_off(stream: &TcpStream) -> io::Result<()> {
         stream.set_zero_linger()
+    }
+
+    #[cfg(target_os = "linux")]
+    const LOW_WATER: Option<usize> = Some(low_water::PAYS);
+
+    #[cfg(target_os = "linux")]
+    fn set_low_water(stream: &TcpStream, bytes: usize) -> io::Result<()> {
+        low_water::set(stream, bytes)
     }
 
     #[cfg(target_os = "linux")]

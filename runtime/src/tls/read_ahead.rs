@@ -25,6 +25,43 @@ fn block() -> Box<[u8]> {
 pub(crate) struct ReadAhead<S> {
     inner: S,
     waiting: Option<Waiting>,
+    handed_out: Records,
+}
+
+/// Follows records: rustls keeps one until all of it is there.
+#[derive(Debug, Default)]
+struct Records {
+    /// Bytes of the present record that are there, its head included.
+    there: usize,
+    /// Bytes of all of it, as far as its head is there.
+    all: usize,
+}
+
+/// Bytes of a record's head; the last two say how many follow (RFC 8446, section 5.1).
+const HEAD: usize = 5;
+
+impl Records {
+    fn follow(&mut self, mut bytes: &[u8]) {
+        while let Some(first) = bytes.first() {
+            let step = match self.there {
+                0..3 => 1,
+                3 => {
+                    self.all = HEAD + (usize::from(*first) << 8);
+                    1
+                }
+                4 => {
+                    self.all += usize::from(*first);
+                    1
+                }
+                there => bytes.len().min(self.all - there),
+            };
+            self.there += step;
+            bytes = &bytes[step..];
+            if self.there >= HEAD && self.there == self.all {
+                self.there = 0;
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -35,12 +72,17 @@ struct Waiting {
 }
 
 impl<S> ReadAhead<S> {
-    pub(super) const fn new(inner: S) -> Self {
-        Self { inner, waiting: None }
+    pub(super) fn new(inner: S) -> Self {
+        Self { inner, waiting: None, handed_out: Records::default() }
     }
 
     pub(super) const fn transport(&self) -> &S {
         &self.inner
+    }
+
+    /// Bytes of a record that are here while others of it are missing.
+    pub(super) const fn begun_record(&self) -> usize {
+        self.handed_out.there
     }
 
     /// One whose first byte has been read already, where it is given.
@@ -50,7 +92,7 @@ impl<S> ReadAhead<S> {
             block[0] = first;
             Waiting { block, from: 0, to: 1 }
         });
-        Self { inner, waiting }
+        Self { inner, waiting, handed_out: Records::default() }
     }
 }
 
@@ -79,7 +121,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
                 Waiting { block, from: 0, to }
             }
         };
+        let before = buf.filled().len();
         waiting.hand_out(buf);
+        self.handed_out.follow(&buf.filled()[before..]);
         if waiting.from == waiting.to {
             SPARE.set(Some(waiting.block));
         } else {
@@ -112,5 +156,37 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ReadAhead<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_there_of_a_record_is_known_wherever_bytes_are_cut(
+            lengths in prop::collection::vec(0_u16..700, 0..8),
+            cuts in prop::collection::vec(1_usize..400, 1..20),
+        ) {
+            let mut bytes = Vec::new();
+            let mut begins = Vec::new();
+            for length in lengths {
+                begins.push(bytes.len());
+                bytes.extend([23, 3, 3]);
+                bytes.extend(length.to_be_bytes());
+                bytes.resize(bytes.len() + usize::from(length), 0xff);
+            }
+            begins.push(bytes.len());
+            let (mut records, mut at, mut cuts) = (Records::default(), 0, cuts.iter().cycle());
+            while at < bytes.len() {
+                let end = bytes.len().min(at + cuts.next().expect("it goes round"));
+                records.follow(&bytes[at..end]);
+                at = end;
+                let begun = begins.iter().rfind(|begin| **begin <= at).expect("the first begins at 0");
+                prop_assert_eq!(records.there, at - begun);
+            }
+        }
     }
 }

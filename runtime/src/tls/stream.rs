@@ -35,6 +35,14 @@ impl<S> Stream<S> {
         }
     }
 
+    /// With TLS, when it has nothing more to read: how many bytes of a record it keeps until the others are there.
+    pub(crate) fn begun_record(&self) -> Option<usize> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => Some(stream.get_ref().0.begun_record()),
+        }
+    }
+
     /// The subject of the certificate that the other side has shown, which then was accepted.
     pub(crate) fn peer_subject(&self) -> Option<String> {
         self.peer_certificate().map(subject_of)

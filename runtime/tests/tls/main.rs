@@ -7,6 +7,7 @@ mod clients;
 mod folder;
 #[path = "../frames/mod.rs"]
 mod frames;
+mod large;
 #[path = "../ports/mod.rs"]
 mod ports;
 mod principals;
@@ -59,9 +60,18 @@ struct World {
 impl World {
     /// `clients` and `upstream` are what stands in the blocks `tls`, where `{}` is the folder of the files; empty is no TLS.
     async fn new(folder: Folder, clients: &str, upstream: &str) -> Self {
+        Self::limited(folder, clients, upstream, "").await
+    }
+
+    /// `limits` are fields of the virtual cluster.
+    async fn limited(folder: Folder, clients: &str, upstream: &str, limits: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let ports = (free_port(), free_port());
-        let text = configuration(&folder, listener.local_addr().expect("bound"), ports, clients, upstream);
+        let text = configuration(&folder, listener.local_addr().expect("bound"), ports, clients, upstream).replacen(
+            "name: \"c\",",
+            &format!("name: \"c\", {limits}"),
+            1,
+        );
         let loaded = load::loaded(config::parse_str("test", &text).unwrap_or_else(|e| panic!("{e}")));
         let proxy = Proxy::new(loaded, Source::memory(), OsNet, Clock::system(), 1);
         let lifetime = proxy.startup().expect("a new proxy can be started");

@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, server};
 
 /// The proxy's own client certificate and those whom it believes, and the upstream's side of both.
-fn upstream_files() -> (Folder, Authority, Authority) {
+pub(super) fn upstream_files() -> (Folder, Authority, Authority) {
     let (folder, brokers, clients) = (Folder::new(), Authority::new("brokers"), Authority::new("clients"));
     folder.write("ca.pem", &brokers.pem);
     keep(&folder, "own", &clients.sign(&["kroxy"]));
@@ -28,7 +28,7 @@ fn upstream_files() -> (Folder, Authority, Authority) {
 }
 
 /// What upstream is: a broker with this certificate, which wants one of the proxy where an authority is given.
-fn broker(made: &Made, wants: Option<&Authority>) -> TlsAcceptor {
+pub(super) fn broker(made: &Made, wants: Option<&Authority>) -> TlsAcceptor {
     let provider = Arc::new(ring::default_provider());
     let builder =
         ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().expect("safe");
