@@ -66,7 +66,7 @@ pub fn percentile_us(counts: &Counts, percent: u64) -> Option<u64> {
 
 /// Remembers what counts were, so as to tell what they were lately.
 ///
-/// Whoever counts asks [`Self::is_due`] before and hands in the counts when it is. So nothing needs a timer, and however
+/// Whoever counts asks [`Self::due`] before and hands in the counts when it is. So nothing needs a timer, and however
 /// long nobody counts, nothing old passes for new.
 #[derive(Debug)]
 pub struct Window {

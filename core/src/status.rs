@@ -31,13 +31,13 @@ pub const API_VERSION: u32 = 1;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Status {
-    /// [`API_VERSION`] of the proxy that wrote this.
+    /// The version of the API of the proxy that wrote this.
     pub api_version: u32,
     /// The version of kroxy, such as `0.1.0`.
     pub version: String,
     /// When this was taken: differences of totals over differences of this are rates.
     pub at_unix_ms: u64,
-    /// [`Event::seq`] of the last event that this status includes: events that follow it continue the picture.
+    /// `seq` of the last event that this status includes: events that follow it continue the picture.
     pub last_event_seq: u64,
     /// The process.
     pub proxy: ProxyStatus,
@@ -92,7 +92,7 @@ pub struct ConfigurationStatus {
 pub struct ClusterStatus {
     /// Its identity, as the configuration spells it.
     pub name: String,
-    /// Where it is in its life. `serving` says nothing about health: see [`UpstreamStatus`].
+    /// Where it is in its life. `serving` says nothing about health: see `upstream`.
     pub state: ClusterState,
     /// When it entered that state.
     pub since_unix_ms: u64,

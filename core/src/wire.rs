@@ -1,7 +1,7 @@
 //! What a relay reads of a frame: the head of a request or a response, a `Produce` request's `acks`, and the few small
 //! requests that are read whole.
 //!
-//! Everything is read where it stands and nothing is allocated. "Not enough bytes yet" is a value of its own ([`Short`]),
+//! Everything is read where it stands and nothing is allocated. "Not enough bytes yet" is a value of its own (`Short`),
 //! so that a frame may arrive in pieces of any size.
 
 use crate::{

@@ -2,7 +2,7 @@
 //!
 //! A [`plan::Plan`] says what the world is made of and what goes wrong in it, and [`world::run`] plays it: the proxy of
 //! `kroxy serve` between embedded brokers and clients, all in one thread and in simulated time. The same plan in a fresh
-//! process gives the same run to the byte. What is right is judged outside of kroxy, by [`check`] and by the streams that
+//! process gives the same run to the byte. What is right is judged outside of kroxy, by `check` and by the streams that
 //! the clients are given.
 
 mod check;

@@ -1,6 +1,6 @@
 //! Replaces the addresses in responses by the gateway's.
 //!
-//! Nothing is decoded: a walk over a table ([`schema`]) finds the addresses, and everything else is kept byte for byte,
+//! Nothing is decoded: a walk over a table (`schema`) finds the addresses, and everything else is kept byte for byte,
 //! fields that this version of kroxy does not know included. The walk allocates nothing by a count that a peer gives.
 //!
 //! A response that is read whole is rewritten ([`rewrite`]). One that streams cannot change its length any more, which

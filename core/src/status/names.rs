@@ -11,7 +11,7 @@ pub enum ClusterState {
     Initializing,
     /// Clients are served.
     Serving,
-    /// Clients are being asked to leave; [`DrainStatus::why`] says what for.
+    /// Clients are being asked to leave; `why` of its drain says what for.
     Draining,
     /// It could not be built. It has a reason and holds nothing.
     Failed,

@@ -1,6 +1,6 @@
 //! A proxy: started once, stopped gracefully, steered and watched from any thread.
 //!
-//! The decisions are `kroxy_core::proxy`'s. One task, the [`supervisor`], carries them out; it belongs to the runtime that
+//! The decisions are `kroxy_core::proxy`'s. One task, the `supervisor`, carries them out; it belongs to the runtime that
 //! [`Proxy::startup`] is called on.
 
 mod builds;

@@ -3,8 +3,8 @@
 //! It sits above [`crate::net::Net`], so that it is simulated with everything else: the time of day comes from the
 //! [`Clock`], and nothing here opens a socket. Chance and key exchange are the [`CryptoProvider`]'s, which a simulation seeds.
 //!
-//! Contents of files come in as a configuration's material; [`files`] names them. What is made of them is
-//! [`server_config`] and [`ClusterTls`].
+//! Contents of files come in as a configuration's material; `files` names them. What is made of them is
+//! `server_config` and `ClusterTls`.
 
 mod certificate;
 mod clients;

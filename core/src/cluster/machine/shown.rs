@@ -8,7 +8,7 @@ use crate::{
 };
 
 impl Cluster {
-    /// When a [`Input::Tick`] will have something to do.
+    /// When a [`Input::Tick`](super::Input::Tick) will have something to do.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.state {
             State::Initializing(i) => i.deadline,

@@ -1,4 +1,4 @@
-//! A small Kafka client over [`Net`](crate::net::Net): what the demo and the simulations need, and no more.
+//! A small Kafka client over [`Net`]: what the demo and the simulations need, and no more.
 //!
 //! [`Client`] knows the brokers and who leads what; [`Producer`] is idempotent; [`Consumer`] is a member of a consumer
 //! group. Errors that may pass are tried again, after a pause and with fresh metadata, until the patience given to the
