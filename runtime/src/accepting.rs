@@ -1,7 +1,8 @@
 //! What happens when the process cannot accept a connection: it waits, and goes on when it can again.
 //!
 //! Nearly always it has run out of file descriptors. Whoever is connected notices nothing of it; whoever comes waits in the operating
-//! system. All listeners of a proxy fail together then, so the log says it once for all of them.
+//! system. All listeners of a proxy fail together then, so the log says it once for all of them. What is accepted takes the turns of the
+//! whole proxy (`turns.rs`), which are kept here for that.
 
 use crate::{
     limits, lock,

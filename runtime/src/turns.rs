@@ -166,9 +166,8 @@ mod tests {
     /// Newcomers who have begun to wait, and never look whether it is their turn.
     async fn absent(turns: &Arc<Turns>, count: usize) -> Vec<Newcomer> {
         let mut all: Vec<_> = (0..limits::STEPS + count).map(|_| turns.newcomer()).collect();
-        let waiting = poll_fn(|cx| {
-            Poll::Ready(all.iter_mut().filter_map(|one| one.poll_turn(cx).is_pending().then_some(())).count())
-        });
+        let waiting =
+            poll_fn(|cx| Poll::Ready(all.iter_mut().map(|one| one.poll_turn(cx)).filter(Poll::is_pending).count()));
         assert_eq!(waiting.await, count);
         all
     }
