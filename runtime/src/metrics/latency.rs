@@ -44,30 +44,26 @@ impl Latencies {
     pub(super) fn add_to(&self, counts: &mut Counts) {
         counts.iter_mut().zip(&self.counts).for_each(|(sum, count)| *sum += count.load(Relaxed));
     }
+}
 
-    /// Adds what was counted elsewhere.
-    pub(super) fn add(&mut self, other: &Self) {
-        for (sum, count) in self.counts.iter_mut().zip(&other.counts) {
-            *sum.get_mut() += count.load(Relaxed);
-        }
-        *self.sum_us.get_mut() += other.sum_us.load(Relaxed);
+/// All of these together, for Prometheus.
+pub(super) fn histogram<'a>(latencies: impl Iterator<Item = &'a Latencies>) -> proto::Histogram {
+    let (mut counts, mut sum_us) = ([0; BUCKETS], 0);
+    for each in latencies {
+        each.add_to(&mut counts);
+        sum_us += each.sum_us.load(Relaxed);
     }
-
-    pub(super) fn for_prometheus(&self) -> proto::Histogram {
-        let mut counts = [0; BUCKETS];
-        self.add_to(&mut counts);
-        let bucket = |power| {
-            let mut bucket = proto::Bucket::default();
-            bucket.set_upper_bound((1_u64 << power) as f64 / 1e6);
-            bucket.set_cumulative_count(counts[..bucket_at(power)].iter().sum());
-            bucket
-        };
-        let mut histogram = proto::Histogram::default();
-        histogram.set_bucket(BOUNDS.map(bucket).to_vec());
-        histogram.set_sample_count(counts.iter().sum());
-        histogram.set_sample_sum(self.sum_us.load(Relaxed) as f64 / 1e6);
-        histogram
-    }
+    let bucket = |power| {
+        let mut bucket = proto::Bucket::default();
+        bucket.set_upper_bound((1_u64 << power) as f64 / 1e6);
+        bucket.set_cumulative_count(counts[..bucket_at(power)].iter().sum());
+        bucket
+    };
+    let mut histogram = proto::Histogram::default();
+    histogram.set_bucket(BOUNDS.map(bucket).to_vec());
+    histogram.set_sample_count(counts.iter().sum());
+    histogram.set_sample_sum(sum_us as f64 / 1e6);
+    histogram
 }
 
 /// What `N` latencies of a virtual cluster were lately.
@@ -117,11 +113,11 @@ mod tests {
 
     #[test]
     fn prometheus_is_told_how_many_lie_below_each_bound() {
-        let latencies = Latencies::default();
-        for us in [3, 15, 16, 63, 64, 1_000, 90_000_000] {
+        let workers = [Latencies::default(), Latencies::default()];
+        for (us, latencies) in [3, 15, 16, 63, 64, 1_000, 90_000_000].into_iter().zip(workers.iter().cycle()) {
             latencies.record(Duration::from_micros(us));
         }
-        let histogram = latencies.for_prometheus();
+        let histogram = histogram(workers.iter());
         let below = |bound: f64| {
             let mut buckets = histogram.get_bucket().iter();
             buckets.find(|b| b.upper_bound() == bound).map(proto::Bucket::cumulative_count)

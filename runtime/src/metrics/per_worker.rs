@@ -36,7 +36,7 @@ impl<T: Default> PerWorker<T> {
     }
 
     /// Those of all threads that have counted.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> + Clone {
         self.places.iter().filter_map(OnceLock::get).map(|place| &place.0)
     }
 }

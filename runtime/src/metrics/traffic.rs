@@ -4,7 +4,7 @@
 //! cluster stays when that is removed, and goes on when it comes back.
 
 use super::{
-    latency::Latencies,
+    latency::{self, Latencies},
     per_worker::{Apart, PerWorker},
 };
 use crate::lock;
@@ -35,22 +35,18 @@ pub(super) struct Traffic {
 /// What one worker thread has counted of it.
 #[derive(Debug)]
 struct Share {
-    bytes: Bytes,
+    /// Bytes that clients sent.
+    read: AtomicU64,
+    /// Bytes that clients got.
+    written: AtomicU64,
     /// By API key; made when the thread first sees a request of that API.
     apis: [OnceLock<Box<Apart<OfApi>>>; APIS.len()],
 }
 
 impl Default for Share {
     fn default() -> Self {
-        Self { bytes: Bytes::default(), apis: [const { OnceLock::new() }; APIS.len()] }
+        Self { read: AtomicU64::new(0), written: AtomicU64::new(0), apis: [const { OnceLock::new() }; APIS.len()] }
     }
-}
-
-/// Bytes that clients sent and got.
-#[derive(Debug, Default)]
-struct Bytes {
-    read: AtomicU64,
-    written: AtomicU64,
 }
 
 /// Requests of one API that are over.
@@ -67,12 +63,12 @@ struct OfApi {
 impl Traffic {
     /// Bytes were read from a client.
     pub(super) fn read(&self, bytes: u64) {
-        self.workers.mine().bytes.read.fetch_add(bytes, Relaxed);
+        self.workers.mine().read.fetch_add(bytes, Relaxed);
     }
 
     /// Bytes were taken for a client.
     pub(super) fn wrote(&self, bytes: u64) {
-        self.workers.mine().bytes.written.fetch_add(bytes, Relaxed);
+        self.workers.mine().written.fetch_add(bytes, Relaxed);
     }
 
     /// Requests are over. The proxy `took` so long from turning to the bytes that ended them until those were written.
@@ -87,59 +83,34 @@ impl Traffic {
 
     /// How many bytes were read from clients, and written to them.
     pub(super) fn bytes(&self) -> (u64, u64) {
-        let Bytes { read, written } = self.sum_of_bytes();
-        (read.into_inner(), written.into_inner())
+        (total(self.workers.iter(), |share| &share.read), total(self.workers.iter(), |share| &share.written))
     }
 
     /// How many requests are over, of each API that was used.
     pub(super) fn requests(&self) -> impl Iterator<Item = (&'static Api, u64)> {
-        APIS.iter().enumerate().filter_map(|(at, api)| {
-            let requests = self.of_api(at).map(|counted| counted.requests.load(Relaxed));
-            Some((api, requests.reduce(|sum, requests| sum + requests)?))
-        })
+        self.used().map(|(api, counted)| (api, total(counted, |of| &of.requests)))
     }
 
     /// What the proxy added, and what upstream took where it did not wait on purpose.
     pub(super) fn latencies(&self) -> [Counts; 2] {
         let (mut added, mut upstream) = ([0; BUCKETS], [0; BUCKETS]);
-        for (at, api) in APIS.iter().enumerate() {
-            for counted in self.of_api(at) {
-                counted.added.add_to(&mut added);
+        for (api, counted) in self.used() {
+            for of in counted {
+                of.added.add_to(&mut added);
                 if !api.is_long_poll() {
-                    counted.upstream.add_to(&mut upstream);
+                    of.upstream.add_to(&mut upstream);
                 }
             }
         }
         [added, upstream]
     }
 
-    /// What each worker has counted of an API.
-    fn of_api(&self, at: usize) -> impl Iterator<Item = &OfApi> {
-        self.workers.iter().filter_map(move |share| share.apis[at].get()).map(|counted| &counted.0)
-    }
-
-    fn sum_of_bytes(&self) -> Bytes {
-        let mut sum = Bytes::default();
-        self.workers.iter().for_each(|share| sum.add(&share.bytes));
-        sum
-    }
-
-    /// The sum for each API that was used.
-    fn sums_by_api(&self) -> impl Iterator<Item = (&'static Api, OfApi)> {
+    /// Each API that was used, with what each worker has counted of it.
+    fn used(&self) -> impl Iterator<Item = (&'static Api, impl Iterator<Item = &OfApi> + Clone)> {
         APIS.iter().enumerate().filter_map(|(at, api)| {
-            let mut counted = self.of_api(at).peekable();
-            counted.peek()?;
-            let mut sum = OfApi::default();
-            counted.for_each(|counted| sum.add(counted));
-            Some((api, sum))
+            let counted = self.workers.iter().filter_map(move |share| share.apis[at].get()).map(|counted| &counted.0);
+            counted.clone().next().is_some().then_some((api, counted))
         })
-    }
-}
-
-impl Bytes {
-    fn add(&mut self, other: &Self) {
-        add(&mut self.read, &other.read);
-        add(&mut self.written, &other.written);
     }
 }
 
@@ -158,23 +129,13 @@ impl OfApi {
             AnsweredBy::Proxy => _ = self.own_answers.fetch_add(1, Relaxed), // it added nothing: it was all there was
         }
     }
-
-    fn add(&mut self, other: &Self) {
-        add(&mut self.requests, &other.requests);
-        add(&mut self.own_answers, &other.own_answers);
-        add(&mut self.request_bytes, &other.request_bytes);
-        add(&mut self.response_bytes, &other.response_bytes);
-        self.upstream.add(&other.upstream);
-        self.added.add(&other.added);
-    }
 }
 
-/// A sum has one owner, so adding to it takes no atomic operation.
-fn add(sum: &mut AtomicU64, count: &AtomicU64) {
-    *sum.get_mut() += count.load(Relaxed);
+fn total<'a, T: 'a>(counted: impl Iterator<Item = &'a T>, figure: fn(&T) -> &AtomicU64) -> u64 {
+    counted.map(|counted| figure(counted).load(Relaxed)).sum()
 }
 
-/// One family of metrics, and where a sum has its figure.
+/// One family of metrics, and where its figure is in what a worker has counted.
 struct Family<T> {
     name: &'static str,
     help: &'static str,
@@ -187,16 +148,16 @@ enum Figure<T> {
 }
 
 /// What is shown of each virtual cluster.
-const BY_CLUSTER: [Family<Bytes>; 2] = [
+const BY_CLUSTER: [Family<Share>; 2] = [
     Family {
         name: "kroxy_client_bytes_read_total",
         help: "Bytes read from clients.",
-        figure: Figure::Total(|bytes| &bytes.read),
+        figure: Figure::Total(|share| &share.read),
     },
     Family {
         name: "kroxy_client_bytes_written_total",
         help: "Bytes written to clients.",
-        figure: Figure::Total(|bytes| &bytes.written),
+        figure: Figure::Total(|share| &share.written),
     },
 ];
 
@@ -242,7 +203,11 @@ impl<T> Family<T> {
         Desc::new(self.name.to_owned(), self.help.to_owned(), labels, Default::default()).expect("a valid metric")
     }
 
-    fn metric(&self, sum: &T, labels: &[(&str, &str)]) -> proto::Metric {
+    /// The sum of what was counted.
+    fn metric<'a>(&self, counted: impl Iterator<Item = &'a T>, labels: &[(&str, &str)]) -> proto::Metric
+    where
+        T: 'a,
+    {
         let label = |(name, value): &(&str, &str)| {
             let mut label = proto::LabelPair::default();
             label.set_name((*name).to_owned());
@@ -251,12 +216,12 @@ impl<T> Family<T> {
         };
         let mut metric = proto::Metric::from_label(labels.iter().map(label).collect());
         match self.figure {
-            Figure::Total(of) => {
+            Figure::Total(figure) => {
                 let mut counter = proto::Counter::default();
-                counter.set_value(of(sum).load(Relaxed) as f64);
+                counter.set_value(total(counted, figure) as f64);
                 metric.set_counter(counter);
             }
-            Figure::Latencies(of) => metric.set_histogram(of(sum).for_prometheus()),
+            Figure::Latencies(figure) => metric.set_histogram(latency::histogram(counted.map(figure))),
         }
         metric
     }
@@ -304,11 +269,14 @@ impl Collector for TrafficVec {
             (BY_CLUSTER.map(|family| (family, Vec::new())), BY_API.map(|family| (family, Vec::new())));
         for (name, traffic) in lock(&self.clusters).iter() {
             let cluster = ("virtual_cluster", name.as_str());
-            let bytes = traffic.sum_of_bytes();
-            by_cluster.iter_mut().for_each(|(family, metrics)| metrics.push(family.metric(&bytes, &[cluster])));
-            for (api, sum) in traffic.sums_by_api() {
+            for (family, metrics) in &mut by_cluster {
+                metrics.push(family.metric(traffic.workers.iter(), &[cluster]));
+            }
+            for (api, counted) in traffic.used() {
                 let labels = [("api", api.name), cluster];
-                by_api.iter_mut().for_each(|(family, metrics)| metrics.push(family.metric(&sum, &labels)));
+                for (family, metrics) in &mut by_api {
+                    metrics.push(family.metric(counted.clone(), &labels));
+                }
             }
         }
         let by_cluster = by_cluster.into_iter().map(|(family, metrics)| family.with(metrics));
