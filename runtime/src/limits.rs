@@ -164,8 +164,9 @@ pub(crate) const CALLERS_WAITING: usize = 4_096;
 /// that 10 ms do not matter.
 pub(crate) const DESCRIPTORS_AT_ONCE: u64 = 1 << 18;
 
-/// Steps of connections that are not served yet, or end, for each worker thread between two looks of the runtime at what has happened: few
-/// enough for who waits behind them, and enough (reckoned) for some 250 new connections a second where others give the thread more than it can do.
+/// Steps of connections that are not served yet, or end, for each worker thread between two looks of the runtime at what has
+/// happened: few enough for who waits behind them, and enough for some 250 new connections a second (reckoned) where others
+/// give the thread more than it can do.
 pub(crate) const STEPS: usize = 2;
 
 /// Bytes that one connection moves until it is others' turn: what takes less than 100 µs.

@@ -19,20 +19,12 @@ pub(super) fn set(stream: &TcpStream, bytes: usize) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::tests::pair, *};
     use std::time::Duration;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
         time::timeout,
     };
-
-    async fn pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let (client, accepted) =
-            tokio::join!(TcpStream::connect(listener.local_addr().expect("bound")), listener.accept());
-        (client.expect("connected"), accepted.expect("accepted").0)
-    }
 
     async fn read(stream: &mut TcpStream) -> usize {
         stream.read(&mut [0; 64]).await.expect("it is whole")

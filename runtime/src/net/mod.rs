@@ -174,3 +174,16 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
     socket2::SockRef::from(stream)
         .set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(idle).with_interval(interval))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both ends of a connection.
+    pub(super) async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let at = listener.local_addr().expect("bound");
+        let (connected, accepted) = tokio::join!(TcpStream::connect(at), listener.accept());
+        (connected.expect("connected"), accepted.expect("accepted").0)
+    }
+}

@@ -101,19 +101,9 @@ fn hand_over(from: impl AsFd, to: impl AsFd, most: usize) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::tests::pair, *};
     use std::future::poll_fn;
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
-    };
-
-    async fn pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let at = listener.local_addr().expect("bound");
-        let (ours, theirs) = tokio::join!(TcpStream::connect(at), listener.accept());
-        (ours.expect("connected"), theirs.expect("accepted").0)
-    }
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     async fn pass(from: &TcpStream, to: &TcpStream, most: usize, left: &mut Vec<u8>) -> Passed {
         poll_fn(|cx| poll_pass(from, to, most, left, cx)).await

@@ -73,7 +73,7 @@ struct Waiting {
 
 impl<S> ReadAhead<S> {
     pub(super) fn new(inner: S) -> Self {
-        Self { inner, waiting: None, handed_out: Records::default() }
+        Self::begun(inner, None)
     }
 
     pub(super) const fn transport(&self) -> &S {

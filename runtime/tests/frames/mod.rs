@@ -13,5 +13,11 @@ pub(crate) fn metadata_ok(host: &str, port: u16) -> Vec<u8> {
     body.extend_from_slice(host.as_bytes());
     body.extend_from_slice(&i32::from(port).to_be_bytes());
     body.extend_from_slice(&[0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0]); // no rack, controller 0, no topic
-    [&u32::try_from(body.len()).expect("short").to_be_bytes()[..], &body].concat()
+    framed(&[&body])
+}
+
+/// A frame: its length, and what it holds. Kafka's `BYTES` are written likewise.
+pub(crate) fn framed(parts: &[&[u8]]) -> Vec<u8> {
+    let body = parts.concat();
+    [&u32::try_from(body.len()).expect("not that long").to_be_bytes()[..], &body].concat()
 }

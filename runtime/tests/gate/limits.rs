@@ -150,29 +150,22 @@ async fn a_client_that_asks_too_fast_is_read_slower_and_gets_every_answer() {
     world.end().await;
 }
 
-/// A frame: its length, and what it holds.
-fn frame(parts: &[&[u8]]) -> Vec<u8> {
-    let body = parts.concat();
-    [&u32::try_from(body.len()).expect("short").to_be_bytes()[..], &body].concat()
-}
-
 /// Authenticates itself as this user, and upstream believes it.
 async fn authenticated(world: &World, user: &str, open: &mut JoinSet<()>) -> TcpStream {
     let mut client = world.client().await;
     // SaslHandshake version 1, and SaslAuthenticate version 0.
-    let handshake = frame(&[&[0, 17, 0, 1, 0, 0, 0, 1, 0, 1, b's', 0, 5], b"PLAIN"]);
+    let handshake = framed(&[&[0, 17, 0, 1, 0, 0, 0, 1, 0, 1, b's', 0, 5], b"PLAIN"]);
     client.write_all(&handshake).await.expect("the proxy reads");
     let mut upstream = world.accept().await;
     take(&mut upstream, &handshake).await;
-    let mechanisms = frame(&[&[0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 5], b"PLAIN"]);
+    let mechanisms = framed(&[&[0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 5], b"PLAIN"]);
     upstream.write_all(&mechanisms).await.expect("the proxy reads");
     take(&mut client, &mechanisms).await;
     let token = format!("\0{user}\0secret");
-    let len = u8::try_from(token.len()).expect("short");
-    let token = frame(&[&[0, 36, 0, 0, 0, 0, 0, 2, 0, 1, b's', 0, 0, 0, len], token.as_bytes()]);
+    let token = framed(&[&[0, 36, 0, 0, 0, 0, 0, 2, 0, 1, b's'], &framed(&[token.as_bytes()])]);
     client.write_all(&token).await.expect("the proxy reads");
     take(&mut upstream, &token).await;
-    let welcome = frame(&[&[0, 0, 0, 2, 0, 0, 0xff, 0xff, 0, 0, 0, 0]]);
+    let welcome = framed(&[&[0, 0, 0, 2, 0, 0, 0xff, 0xff, 0, 0, 0, 0]]);
     upstream.write_all(&welcome).await.expect("the proxy reads");
     take(&mut client, &welcome).await;
     open.spawn(async move {
@@ -247,7 +240,7 @@ fn metadata(topics: u32) -> Vec<u8> {
         body.extend_from_slice(name.as_bytes());
         body.extend_from_slice(&[0, 0, 0, 0, 0]);
     }
-    frame(&[&body])
+    framed(&[&body])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,7 +16,7 @@ mod proxy_protocol;
 
 use certificates::Authority;
 use folder::Folder;
-use frames::{HEARTBEAT, HEARTBEAT_OK};
+use frames::{HEARTBEAT, HEARTBEAT_OK, framed};
 use kroxy_core::{
     proxy::Trigger,
     status::{ClusterState, ReloadReport},

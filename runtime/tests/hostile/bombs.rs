@@ -1,6 +1,7 @@
 //! Lengths and counts that no message can have, from both sides.
 
 use crate::{
+    frames::framed,
     upstream::{BOMBS, bomb},
     world::{KIB, MIB, World, closed},
 };
@@ -47,7 +48,7 @@ fn request(api: &Api, version: i16, which: usize) -> Vec<u8> {
     frame.extend_from_slice(&[0, 1, b's']);
     frame.extend_from_slice(if api.is_flexible(version) { &[0] } else { &[] });
     frame.extend(bomb(which, 64));
-    [&u32::try_from(frame.len()).expect("small").to_be_bytes()[..], &frame].concat()
+    framed(&[&frame])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

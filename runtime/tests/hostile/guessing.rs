@@ -1,6 +1,7 @@
 //! Clients that guess passwords.
 
 use crate::{
+    frames::framed,
     kroxy::PATIENCE,
     world::{KIB, MIB, World},
 };
@@ -17,13 +18,7 @@ pub(crate) const HANDSHAKE: &[u8] = b"\0\0\0\x12\0\x11\0\x01\0\0\0\x01\0\x01s\0\
 
 /// `SaslAuthenticate` version 1 with a token.
 pub(crate) fn guess(token: &str) -> Vec<u8> {
-    let body = [
-        &b"\0\x24\0\x01\0\0\0\x02\0\x01s"[..],
-        &u32::try_from(token.len()).expect("short").to_be_bytes(),
-        token.as_bytes(),
-    ]
-    .concat();
-    [&u32::try_from(body.len()).expect("short").to_be_bytes()[..], &body].concat()
+    framed(&[b"\0\x24\0\x01\0\0\0\x02\0\x01s", &framed(&[token.as_bytes()])])
 }
 
 pub(crate) async fn answer(client: &mut TcpStream) -> Vec<u8> {

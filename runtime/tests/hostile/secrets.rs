@@ -3,6 +3,7 @@
 use crate::{
     certificates::{Authority, keep},
     folder::Folder,
+    frames::framed,
     guessing::{HANDSHAKE, answer, guess},
     kroxy::{Kroxy, run},
     ports::free_port,
@@ -116,6 +117,5 @@ async fn no_secret_is_in_a_log_an_error_the_admin_api_or_the_arguments() {
 
 /// `SaslHandshake` version 1 for a mechanism.
 fn handshake(mechanism: &[u8]) -> Vec<u8> {
-    let body = [&b"\0\x11\0\x01\0\0\0\x01\0\x01s\0"[..], mechanism].concat();
-    [&u32::try_from(body.len()).expect("short").to_be_bytes()[..], &body].concat()
+    framed(&[b"\0\x11\0\x01\0\0\0\x01\0\x01s\0", mechanism])
 }

@@ -1,7 +1,7 @@
 //! A broker that answers whatever arrives: heartbeats, logins and who asks for the brokers in earnest, fetches with far too much, the
 //! rest with bombs.
 
-use crate::frames::{METADATA, metadata_ok};
+use crate::frames::{METADATA, framed, metadata_ok};
 use std::{
     net::SocketAddr,
     sync::{
@@ -101,8 +101,7 @@ async fn answer(mut stream: TcpStream, broker: SocketAddr, takes: Duration) {
 }
 
 async fn respond(stream: &mut TcpStream, id: [u8; 4], body: &[u8]) -> std::io::Result<()> {
-    let size = u32::try_from(4 + body.len()).expect("small").to_be_bytes();
-    stream.write_all(&[&size[..], &id, body].concat()).await
+    stream.write_all(&framed(&[&id, body])).await
 }
 
 async fn pour(stream: &mut TcpStream, id: [u8; 4]) -> std::io::Result<()> {

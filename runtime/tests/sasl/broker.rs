@@ -1,6 +1,6 @@
 //! A broker that wants to know who asks, and answers a heartbeat, versions and metadata.
 
-use crate::frames::{HEARTBEAT_OK, metadata_ok};
+use crate::frames::{HEARTBEAT_OK, framed, metadata_ok};
 use kroxy_core::{
     reload::Secret,
     sasl::{
@@ -134,8 +134,7 @@ async fn serve(mut stream: TcpStream, seen: &Seen, directory: &Arc<Directory>) -
                     }
                     Verdict::Refused(_) => (58, Secret(bytes::Bytes::new()), 0),
                 };
-                let len = u32::try_from(token.0.len()).expect("short").to_be_bytes();
-                [id, &[0, error, 0xff, 0xff], &len, &token.0, &lasts.to_be_bytes()].concat()
+                [id, &[0, error, 0xff, 0xff], &framed(&[&token.0]), &lasts.to_be_bytes()].concat()
             }
             (_, Login::Until(until)) if until.is_none_or(|until| Instant::now() < until) => match key {
                 12 => HEARTBEAT_OK[4..].to_vec(),
@@ -148,7 +147,7 @@ async fn serve(mut stream: TcpStream, seen: &Seen, directory: &Arc<Directory>) -
             },
             (_, Login::Needed | Login::Exchanging(_) | Login::Until(_)) => return Ok(()),
         };
-        stream.write_all(&[&u32::try_from(answer.len()).expect("short").to_be_bytes()[..], &answer].concat()).await?;
+        stream.write_all(&framed(&[&answer])).await?;
     }
 }
 

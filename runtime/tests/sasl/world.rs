@@ -3,7 +3,7 @@
 use crate::{
     broker::Broker,
     folder::Folder,
-    frames::{HEARTBEAT, HEARTBEAT_OK},
+    frames::{HEARTBEAT, HEARTBEAT_OK, framed},
     ports::free_port,
 };
 use kroxy_core::{
@@ -244,13 +244,11 @@ impl Client {
     pub(crate) async fn say_who(&mut self, mut exchange: Exchange) {
         let name = exchange.mechanism().name().as_bytes();
         let name_len = u16::try_from(name.len()).expect("short").to_be_bytes();
-        let handshake = [&[0, 17, 0, 1, 0, 0, 0, 1, 0, 0][..], &name_len, name].concat();
-        let token = exchange.first().expect("the first").0;
-        let token_len = u32::try_from(token.len()).expect("short").to_be_bytes();
-        let authenticate = [&[0, 36, 0, 1, 0, 0, 0, 2, 0, 0][..], &token_len, &token].concat();
+        let handshake = framed(&[&[0, 17, 0, 1, 0, 0, 0, 1, 0, 0], &name_len, name]);
+        let token = framed(&[&exchange.first().expect("the first").0]);
+        let authenticate = framed(&[&[0, 36, 0, 1, 0, 0, 0, 2, 0, 0], &token]);
         for frame in [handshake, authenticate] {
-            let size = u32::try_from(frame.len()).expect("short").to_be_bytes();
-            self.0.write_all(&[&size[..], &frame].concat()).await.expect("the proxy reads");
+            self.0.write_all(&frame).await.expect("the proxy reads");
         }
     }
 

@@ -1,10 +1,9 @@
 //! Large frames over TLS, of which the proxy waits for more than a record at a time.
 
 use crate::{
-    BOTH, HEARTBEAT, HEARTBEAT_OK, PAIR, PATIENCE, World, client_config, gateway_files,
+    BOTH, HEARTBEAT, HEARTBEAT_OK, PAIR, PATIENCE, World, client_config, framed, gateway_files,
     upstream::{broker, upstream_files},
 };
-use kroxy_core::status::ClusterState;
 use rustls::pki_types::ServerName;
 use std::{
     future::Future,
@@ -15,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, copy, sink, split},
     net::{TcpListener, TcpStream},
     time::{Sleep, sleep, timeout},
 };
@@ -24,13 +23,9 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 /// How long the proxy waits for a part of a frame at most.
 const A_SECOND: Duration = Duration::from_secs(1);
 
-/// A heartbeat whose body, which nobody reads, has so many bytes.
-fn heartbeat_of(body: usize) -> Vec<u8> {
-    let mut frame = vec![0, 0, 0, 0, 0, 12, 0, 4, 0, 0, 0, 7, 0, 1, b's', 0];
-    frame.resize(frame.len() + body, 0xab);
-    let length = u32::try_from(frame.len() - 4).expect("a frame");
-    frame[..4].copy_from_slice(&length.to_be_bytes());
-    frame
+/// A frame with so many bytes more, which nobody reads.
+fn with_more(frame: &[u8], bytes: usize) -> Vec<u8> {
+    framed(&[&frame[4..], &vec![0xab; bytes]])
 }
 
 /// A connection on which bytes come in pieces with pauses, wherever records begin and end.
@@ -82,8 +77,7 @@ impl Piecemeal {
 /// A client of a new world whose bytes come in pieces of these sizes.
 async fn piecemeal(limits: &str, sizes: &'static [usize], between: Duration) -> (World, TlsStream<Piecemeal>) {
     let (folder, servers, _) = gateway_files();
-    let world = World::limited(folder, PAIR, "", limits).await;
-    timeout(PATIENCE, world.comes_to(ClusterState::Serving)).await.expect("in time");
+    let world = World::limited(folder, PAIR, "", limits).await.served().await;
     let inner = TcpStream::connect(world.clients_at).await.expect("it listens");
     let stream = Piecemeal::new(inner, sizes, between);
     let name = ServerName::try_from("kroxy.example").expect("a name");
@@ -106,10 +100,10 @@ async fn answer_large(listener: &TcpListener, frames: &[&[u8]]) {
 }
 
 /// Does something while a broker answers these requests.
-async fn beside_broker<T>(world: &World, frames: &[&[u8]], work: impl Future<Output = T>) -> T {
+async fn beside_broker(world: &World, frames: &[&[u8]], work: impl Future<Output = ()>) {
     tokio::select! {
         biased;
-        done = work => done,
+        () = work => {}
         () = answer_large(&world.upstream, frames) => unreachable!("the client is there"),
     }
 }
@@ -129,10 +123,19 @@ async fn answered(client: &mut TlsStream<Piecemeal>) {
     assert_eq!(answer, HEARTBEAT_OK);
 }
 
-/// Most of what was waited for took less than a second: nobody has waited for what does not come until that is over.
-fn assert_most_are_fast(mut took: Vec<Duration>) {
-    took.sort();
-    assert!(took[took.len() / 2] < A_SECOND, "it waits for a second and gives up: {took:?}");
+/// Does it again and again, and in less than a second: nobody has waited for what does not come until that is over. A few times
+/// something else may have held it up.
+async fn mostly_fast(mut it: impl AsyncFnMut()) {
+    const TIMES: usize = 20;
+    const HELD_UP: usize = 2;
+    let mut took = Vec::new();
+    for _ in 0..TIMES {
+        let began = Instant::now();
+        it().await;
+        took.push(began.elapsed());
+    }
+    let slow = took.iter().filter(|took| **took >= A_SECOND).count();
+    assert!(slow <= HELD_UP, "it waits for a second and gives up: {took:?}");
 }
 
 /// Pieces that are cut anywhere.
@@ -141,18 +144,12 @@ const SIZES: &[usize] = &[1, 4, 20_000, 11, 9_973, 16_384, 40_000, 3];
 #[tokio::test]
 async fn a_large_request_is_relayed_wherever_it_is_cut_on_its_way_and_nobody_waits_for_what_does_not_come() {
     let (world, mut client) = piecemeal("", SIZES, Duration::from_millis(1)).await;
-    let frame = heartbeat_of(100_000);
-    let work = async {
-        let mut took = Vec::new();
-        for _ in 0..20 {
-            let began = Instant::now();
-            send(&mut client, &frame).await;
-            answered(&mut client).await;
-            took.push(began.elapsed());
-        }
-        took
-    };
-    assert_most_are_fast(beside_broker(&world, &[&frame], work).await);
+    let frame = with_more(HEARTBEAT, 100_000);
+    let work = mostly_fast(async || {
+        send(&mut client, &frame).await;
+        answered(&mut client).await;
+    });
+    beside_broker(&world, &[&frame], work).await;
     drop(client);
     world.end().await;
 }
@@ -160,20 +157,14 @@ async fn a_large_request_is_relayed_wherever_it_is_cut_on_its_way_and_nobody_wai
 #[tokio::test]
 async fn a_small_request_whose_begin_comes_with_the_end_of_a_large_one_is_not_waited_for_as_long_as_that() {
     let (world, mut client) = piecemeal("", SIZES, Duration::from_millis(1)).await;
-    let (large, small) = (heartbeat_of(100_000), heartbeat_of(20));
-    let work = async {
-        let mut took = Vec::new();
-        for _ in 0..20 {
-            let began = Instant::now();
-            send(&mut client, &[&large[..], &small[..10]].concat()).await;
-            answered(&mut client).await;
-            send(&mut client, &small[10..]).await;
-            answered(&mut client).await;
-            took.push(began.elapsed());
-        }
-        took
-    };
-    assert_most_are_fast(beside_broker(&world, &[&large, &small], work).await);
+    let (large, small) = (with_more(HEARTBEAT, 100_000), with_more(HEARTBEAT, 20));
+    let work = mostly_fast(async || {
+        send(&mut client, &[&large[..], &small[..10]].concat()).await;
+        answered(&mut client).await;
+        send(&mut client, &small[10..]).await;
+        answered(&mut client).await;
+    });
+    beside_broker(&world, &[&large, &small], work).await;
     drop(client);
     world.end().await;
 }
@@ -182,7 +173,7 @@ async fn a_small_request_whose_begin_comes_with_the_end_of_a_large_one_is_not_wa
 async fn a_client_that_sends_a_large_request_slowly_goes_on_and_is_not_late() {
     let within = "unfinished_request_timeout: \"3s\",";
     let (world, mut client) = piecemeal(within, &[6_000], Duration::from_millis(400)).await;
-    let frame = heartbeat_of(60_000);
+    let frame = with_more(HEARTBEAT, 60_000);
     beside_broker(&world, &[&frame], async {
         send(&mut client, &frame).await;
         answered(&mut client).await;
@@ -193,14 +184,50 @@ async fn a_client_that_sends_a_large_request_slowly_goes_on_and_is_not_late() {
 }
 
 #[tokio::test]
+async fn what_came_of_a_large_request_waits_for_the_rest_only_so_long_though_upstream_goes_on_talking() {
+    let (world, client) = piecemeal("", &[1 << 20], Duration::ZERO).await;
+    let (mut responses, mut requests) = split(client);
+    let (request, response) = (with_more(HEARTBEAT, 100_000), with_more(HEARTBEAT_OK, 10 << 20));
+    let (now, later) = request[..40_000].split_at(30_000);
+    let asking = async {
+        requests.write_all(&[HEARTBEAT, now].concat()).await.expect("taken");
+        requests.flush().await.expect("taken");
+        sleep(Duration::from_millis(200)).await; // the proxy has that, and waits for more than comes
+        requests.write_all(later).await.expect("taken");
+        requests.flush().await.expect("taken");
+        Instant::now()
+    };
+    let answering = async {
+        let (stream, _) = world.upstream.accept().await.expect("accepts");
+        let (mut from, mut to) = stream.into_split();
+        from.read_exact(&mut [0; HEARTBEAT.len()]).await.expect("relayed");
+        let mut part = vec![0; now.len() + later.len()];
+        tokio::select! {
+            taken = from.read_exact(&mut part) => assert!(taken.is_ok(), "it is relayed"),
+            () = async {
+                for piece in response.chunks(500) {
+                    to.write_all(piece).await.expect("taken");
+                    sleep(Duration::from_millis(1)).await;
+                }
+            } => unreachable!("that takes longer"),
+        }
+        Instant::now()
+    };
+    let mut nowhere = sink();
+    let (sent, came) = tokio::select! {
+        times = async { tokio::join!(asking, answering) } => times,
+        _ = copy(&mut responses, &mut nowhere) => unreachable!("it goes on"),
+    };
+    assert!(came - sent < A_SECOND, "it came {:?} later", came - sent);
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_large_response_is_relayed_wherever_it_is_cut_on_its_way_and_nobody_waits_for_what_does_not_come() {
     let (folder, brokers, _) = upstream_files();
     let world = World::serving(folder, "", r#"ca: File("{}ca.pem")"#).await;
     let broker = broker(&brokers.sign(&["localhost"]), None);
-    let mut response = HEARTBEAT_OK.to_vec();
-    response.resize(100_000, 0xab);
-    let length = u32::try_from(response.len() - 4).expect("a frame");
-    response[..4].copy_from_slice(&length.to_be_bytes());
+    let response = with_more(HEARTBEAT_OK, 100_000);
     let answering = async {
         let (stream, _) = world.upstream.accept().await.expect("accepts");
         let stream = Piecemeal::new(stream, SIZES, Duration::from_millis(1));
@@ -213,21 +240,18 @@ async fn a_large_response_is_relayed_wherever_it_is_cut_on_its_way_and_nobody_wa
     };
     let work = async {
         let mut client = TcpStream::connect(world.clients_at).await.expect("it listens");
-        let (mut took, mut answer) = (Vec::new(), vec![0; response.len()]);
-        for _ in 0..20 {
-            let began = Instant::now();
+        let mut answer = vec![0; response.len()];
+        mostly_fast(async || {
             client.write_all(HEARTBEAT).await.expect("writable");
             timeout(PATIENCE, client.read_exact(&mut answer)).await.expect("in time").expect("relayed");
             assert!(answer == response, "it came as it was sent");
-            took.push(began.elapsed());
-        }
-        took
+        })
+        .await;
     };
-    let took = tokio::select! {
+    tokio::select! {
         biased;
-        took = work => took,
+        () = work => {}
         () = answering => unreachable!("the client is there"),
-    };
-    assert_most_are_fast(took);
+    }
     world.end().await;
 }

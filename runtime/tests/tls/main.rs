@@ -18,7 +18,7 @@ mod upstream;
 
 use certificates::{Authority, Made, keep};
 use folder::Folder;
-use frames::{HEARTBEAT, HEARTBEAT_OK};
+use frames::{HEARTBEAT, HEARTBEAT_OK, framed};
 use kroxy_core::{
     proxy::Trigger,
     status::{ClusterState, ReloadOutcome},
@@ -80,9 +80,13 @@ impl World {
     }
 
     async fn serving(folder: Folder, clients: &str, upstream: &str) -> Self {
-        let world = Self::new(folder, clients, upstream).await;
-        timeout(PATIENCE, world.comes_to(ClusterState::Serving)).await.expect("in time");
-        world
+        Self::new(folder, clients, upstream).await.served().await
+    }
+
+    /// Waits until the virtual cluster serves clients.
+    async fn served(self) -> Self {
+        timeout(PATIENCE, self.comes_to(ClusterState::Serving)).await.expect("in time");
+        self
     }
 
     async fn comes_to(&self, state: ClusterState) {
