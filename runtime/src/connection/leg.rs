@@ -42,6 +42,8 @@ pub(super) struct LegIo<S> {
     pub(super) is_bulky: bool,
     /// Bytes that have to be there before the stream is ready for reading.
     pub(super) low_water: usize,
+    /// It has waited for more than came in time, and takes what comes.
+    pub(super) takes_little: bool,
 }
 
 /// Whether the peer is told that no more will come.
@@ -73,6 +75,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LegIo<S> {
             fin: Fin::Later,
             is_bulky: false,
             low_water: 1,
+            takes_little: false,
         }
     }
 

@@ -14,23 +14,24 @@ impl<N: Net> Connection<N> {
     pub(super) fn wait_for_enough(&mut self) {
         let Some(pays) = N::LOW_WATER else { return };
         let soon = self.turned + limits::LOW_WATER_TIME * 2;
-        let takes_little = self.takes_little || self.relay.deadline().is_some_and(|deadline| deadline < soon);
+        let is_late = self.relay.deadline().is_some_and(|deadline| deadline < soon);
         for leg in [Leg::Upstream, Leg::Client] {
             let missing = usize::try_from(self.relay.unseen(leg)).unwrap_or(usize::MAX);
             let Some(io) = self.leg(leg) else { continue };
             let Some(begun) = io.stream.begun_record() else { continue };
             let enough = missing.saturating_sub(begun).min(limits::LOW_WATER);
-            let pays = enough >= pays && io.inbox.is_empty() && !takes_little;
+            let pays = enough >= pays && io.inbox.is_empty() && !io.takes_little && !is_late;
             set_low_water::<N>(io, if pays { enough } else { 1 });
         }
     }
 
     /// Waits for the first byte on both legs until something comes; says whether one had waited for more.
     pub(super) fn wait_for_little(&mut self) -> bool {
-        self.takes_little = true;
         let mut waited = false;
         for io in [Some(&mut self.client), self.upstream.as_mut()].into_iter().flatten() {
-            waited |= io.low_water > 1;
+            let waits = io.low_water > 1;
+            io.takes_little |= waits;
+            waited |= waits;
             set_low_water::<N>(io, 1);
         }
         waited

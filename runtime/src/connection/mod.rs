@@ -4,44 +4,43 @@
 //! carried out. Waiting for a write never stops the reading of the other leg's answers: what a peer does not take is kept,
 //! up to a mark, and polled like everything else.
 
+mod actions;
 mod finish;
 mod leg;
 mod low_water;
+mod meeting;
 mod pass;
 mod pauses;
 mod scratch;
 
 use self::{
+    actions::Pending,
     finish::Closing,
     leg::LegIo,
+    meeting::{drained_before_it_speaks, meet},
     pauses::{Room, Throttle},
     scratch::Scratch,
 };
 use crate::{
     budget::Grant,
     clock::Clock,
-    cluster::{Candidates, ClusterShared, Seen},
-    entrance::{self, Entered, Origin},
+    cluster::{ClusterShared, Seen},
     limits,
     listen::{Arrival, Stage, reaches},
     net::Net,
-    resolve,
-    tls::{self, Acceptor, Stream},
+    tls::{Acceptor, Stream},
     turns::{self, Newcomer},
 };
 use kroxy_core::{
     address::NodeId,
     admission::Limit,
     gateway::Route,
-    limits::FIRST_WORDS,
-    relay::{Action, Cause, Event, Leg, Plan, Relay, Segment, Spec},
-    sasl,
+    relay::{Cause, Event, Leg, Plan, Relay, Segment, Spec},
     time::{Instant, earliest},
 };
 use std::{
-    future::{Future, poll_fn},
-    io, mem,
-    pin::Pin,
+    future::poll_fn,
+    mem,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -107,7 +106,6 @@ pub(crate) async fn relay<N: Net>(
         armed: None,
         newcomer: Some(newcomer),
         moved: 0,
-        takes_little: false,
     };
     let cause = connection.run(stage).await;
     connection.wait_for_little(); // what is left is thrown away as it comes
@@ -129,59 +127,6 @@ pub(crate) async fn relay<N: Net>(
     let mut leaving = newcomer.unwrap_or_else(|| accepting.newcomer()); // many may end at once as well
     leaving.steps(finishing).await;
     cause
-}
-
-/// It drains, and the client has had the time to finish what it began. Nothing is owed to it yet.
-async fn drained_before_it_speaks(stage: &mut watch::Receiver<Stage>) {
-    reaches(stage, Stage::Draining).await;
-    tokio::time::sleep(FIRST_WORDS).await;
-}
-
-/// What happens before the first byte of Kafka: it is found out whose connection it is, and hands are shaken.
-async fn meet<N: Net>(around: &Surroundings<N>, client: Arrival<N::Stream>) -> Result<LegIo<Stream<N::Stream>>, Cause> {
-    let shaken = match (client, &around.tls) {
-        (Arrival::New(stream, peer), tls) => {
-            let within = tls.as_ref().map_or(limits::HELLO_TIMEOUT, |tls| tls.timeout);
-            let expected = &around.spec.gateway.proxy_protocol;
-            let Entered { stream, first, origin } = entrance::enter::<N>(stream, peer, expected, within).await?;
-            admit(around, origin)?;
-            match tls {
-                None => return Ok(LegIo::begun(Stream::Plain(stream), first)),
-                Some(tls) => tls.accept(stream, first).await,
-            }
-        }
-        (Arrival::Begun(hello, origin), Some(tls)) => {
-            admit(around, origin)?;
-            tls.resume(hello).await
-        }
-        (Arrival::Begun(..), None) => unreachable!("names are for gateways with TLS"),
-    };
-    shaken.map(LegIo::new).map_err(|failure| {
-        around.cluster.metrics.handshake_failed(tls::Leg::Client, &failure);
-        if failure.is_late() {
-            around.cluster.metrics.reached(Limit::HandshakeTimeout);
-        }
-        Cause::HandshakeFailed(failure.to_string())
-    })
-}
-
-/// It is known where the connection comes from: whether it may.
-fn admit<N: Net>(around: &Surroundings<N>, origin: Origin) -> Result<(), Cause> {
-    around.seen.came_from(origin);
-    around.cluster.admit(&around.seen, around.clock.now()).map_err(Cause::LimitReached)
-}
-
-/// What a connection waits for besides its two streams.
-type Pending<S> = Pin<Box<dyn Future<Output = Arrived<S>> + Send>>;
-
-enum Arrived<S> {
-    Resolved(Candidates),
-    Connected(io::Result<S>),
-    /// It is known where the node is that upstream stands in for.
-    Learned,
-    Examiner(Result<Box<sasl::server::Exchange>, String>),
-    Secrets(Result<Box<sasl::client::Exchange>, String>),
-    Derived(Leg, Box<sasl::scram::Keys>),
 }
 
 struct Connection<N: Net> {
@@ -209,8 +154,6 @@ struct Connection<N: Net> {
     newcomer: Option<Newcomer>,
     /// Bytes that were moved since it was its turn.
     moved: usize,
-    /// It has waited for more than came in time, and takes what comes.
-    takes_little: bool,
 }
 
 impl<N: Net> Connection<N> {
@@ -365,7 +308,7 @@ impl<N: Net> Connection<N> {
             return Ok(io.eof);
         }
         io.is_bulky &= read < most;
-        self.takes_little = false;
+        io.takes_little = false;
         self.moved += read;
         if leg == Leg::Client {
             self.around.seen.read(read as u64);
@@ -505,96 +448,6 @@ impl<N: Net> Connection<N> {
         }
         self.client.unblock();
         handled.and(self.carry_out(&plan, Duration::ZERO))
-    }
-
-    fn arrived(&mut self, arrived: Arrived<Stream<N::Stream>>) -> Result<(), Cause> {
-        match arrived {
-            Arrived::Resolved(candidates) => {
-                self.stands_in_for = candidates.stand_in_for;
-                self.handle(Event::Resolved(candidates.servers))
-            }
-            Arrived::Connected(Ok(stream)) => {
-                self.upstream = Some(LegIo::new(stream));
-                self.pending = self.stands_in_for.map(|node| {
-                    let cluster = self.around.cluster.clone();
-                    let learned = async move {
-                        cluster.learned(node).await;
-                        Arrived::Learned
-                    };
-                    Box::pin(learned) as Pending<Stream<N::Stream>>
-                });
-                self.handle(Event::Connected)
-            }
-            // No client reconnects because of "not leader" and the like: on a stand-in it would be told so for ever.
-            Arrived::Learned => self.handle(Event::Drain),
-            Arrived::Examiner(brought) => self.handle(Event::Examiner(brought)),
-            Arrived::Secrets(brought) => self.handle(Event::Secrets(brought)),
-            Arrived::Derived(leg, keys) => self.handle(Event::Derived(leg, keys)),
-            Arrived::Connected(Err(e)) => self.handle(Event::ConnectFailed(e.to_string())),
-        }
-    }
-
-    fn carry_out(&mut self, plan: &Plan, took: Duration) -> Result<(), Cause> {
-        let Surroundings { net, cluster, route, seen, .. } = &self.around;
-        for (server, ended) in &plan.attempts {
-            cluster.attempted(server, ended.clone(), self.turned);
-            if ended.is_ok() {
-                seen.upstream.get_or_init(|| server.clone());
-            }
-        }
-        cluster.learn(&plan.learned);
-        cluster.note_unmapped(&plan.unmapped);
-        seen.settle(&plan.exchanges, self.relay.in_flight(), took);
-        for action in &plan.actions {
-            self.acted = true;
-            match action {
-                Action::Resolve => {
-                    let resolving = resolve::candidates(net.clone(), cluster.clone(), *route);
-                    self.pending = Some(Box::pin(async { Arrived::Resolved(resolving.await) }));
-                }
-                Action::Connect(to) => {
-                    let (net, cluster, to, whose) = (net.clone(), cluster.clone(), to.clone(), seen.header());
-                    let connecting = async move { Arrived::Connected(cluster.connect(&net, &to, whose).await) };
-                    self.pending = Some(Box::pin(connecting));
-                }
-                Action::Introduced => {
-                    seen.introduce(self.relay.client());
-                    cluster.admit_principal(seen).map_err(Cause::LimitReached)?;
-                }
-                Action::NotAuthenticated => cluster.not_authenticated(seen.client_address(), self.relay.client()),
-                Action::Examine { mechanism, token } => {
-                    let (net, sasl) = (net.clone(), cluster.sasl());
-                    let (mechanism, token) = (*mechanism, token.clone());
-                    self.asking =
-                        Some(Box::pin(async move { Arrived::Examiner(sasl.examiner(&net, mechanism, &token).await) }));
-                }
-                Action::LogIn => {
-                    let (net, sasl) = (net.clone(), cluster.sasl());
-                    self.asking = Some(Box::pin(async move { Arrived::Secrets(sasl.secrets(&net).await) }));
-                }
-                Action::Derive(leg, derivation) => {
-                    let (leg, derivation, sasl) = (*leg, (**derivation).clone(), cluster.sasl());
-                    self.asking = Some(Box::pin(async move {
-                        let keys = match leg {
-                            Leg::Client => sasl.keys(derivation).await,
-                            Leg::Upstream => sasl.own_keys(derivation).await,
-                        };
-                        Arrived::Derived(leg, Box::new(keys))
-                    }));
-                }
-                Action::LetIn(mechanism) => cluster.metrics.authentication(Some(*mechanism), true),
-                Action::Denied { mechanism, name, why } => {
-                    cluster.denied(seen.client_address(), *mechanism, name.as_deref(), why);
-                }
-                Action::LoggedIn => cluster.metrics.login(true),
-                Action::NotLoggedIn => {
-                    cluster.metrics.login(false);
-                    cluster.sasl().not_logged_in();
-                }
-                Action::Finish => self.client.finish(),
-            }
-        }
-        Ok(())
     }
 
     const fn leg(&mut self, leg: Leg) -> Option<&mut LegIo<Stream<N::Stream>>> {
