@@ -4,6 +4,7 @@ use crate::{
     frames::{self, Frames, IN_REQUEST, IN_RESPONSE, Kind},
     pace::{Pace, Turns},
     secret::{Stream, over_tls},
+    stalls::Stalls,
 };
 use bytes::Bytes;
 use std::{
@@ -24,6 +25,9 @@ const READ: usize = 256 << 10;
 
 /// Connections that are opened at the same time: fewer than a listener's backlog.
 const OPENED_AT_ONCE: usize = 100;
+
+/// Requests without a stall around them that tell how long answers take: of fewer, a handful makes the slowest of 100.
+const FEWEST_WITHOUT_STALLS: usize = 1_000;
 
 /// What is asked on a connection again and again, what answers it, and when it is asked.
 #[derive(Clone)]
@@ -115,8 +119,16 @@ pub(crate) struct Done {
     pub(crate) frames: u64,
     /// Bytes of requests and responses.
     pub(crate) bytes: u64,
-    latencies: Vec<Duration>,
+    /// The fastest first.
+    answers: Vec<Answer>,
     _streams: Vec<Box<dyn Stream>>,
+}
+
+/// When something was asked, and how long the answer took.
+#[derive(Clone, Copy)]
+struct Answer {
+    asked: Instant,
+    took: Duration,
 }
 
 impl Load {
@@ -150,37 +162,49 @@ impl Open {
         for (stream, turns) in self.streams.into_iter().zip(turns) {
             running.spawn(ask(stream, self.load.exchange.clone(), turns, each));
         }
-        let (mut bytes, mut latencies, mut streams) = (0, Vec::new(), Vec::new());
+        let (mut bytes, mut answers, mut streams) = (0, Vec::new(), Vec::new());
         while let Some(done) = running.join_next().await {
-            let (stream, moved, mut took) = done.expect("a connection serves to the end");
+            let (stream, moved, mut given) = done.expect("a connection serves to the end");
             bytes += moved;
-            latencies.append(&mut took);
+            answers.append(&mut given);
             streams.push(stream);
         }
         let took = began.elapsed();
-        latencies.sort_unstable();
-        Done { took, frames: latencies.len() as u64, bytes, latencies, _streams: streams }
+        answers.sort_unstable_by_key(|answer| answer.took);
+        Done { took, frames: answers.len() as u64, bytes, answers, _streams: streams }
     }
 }
 
 impl Done {
     /// The latency that `percent` of the requests did not exceed.
-    pub(crate) fn latency(&self, percent: usize) -> Duration {
-        self.latencies[(self.latencies.len() * percent / 100).min(self.latencies.len() - 1)]
+    pub(crate) fn latency(&self, percent: usize) -> Option<Duration> {
+        percentile(&self.answers, percent)
+    }
+
+    /// The same of the requests without a stall around them, if those are enough, and how many of 100 the others are.
+    pub(crate) fn latency_without(&self, stalls: &Stalls, percent: usize) -> (Option<Duration>, f64) {
+        let without = self.answers.iter().filter(|answer| !stalls.are_around(answer.asked));
+        let without: Vec<_> = without.copied().collect();
+        let share = 1.0 - without.len() as f64 / self.answers.len() as f64;
+        (percentile(&without, percent).filter(|_| without.len() >= FEWEST_WITHOUT_STALLS), share * 100.0)
     }
 }
 
-/// Asks `count` times, when it is its turn; returns the bytes that moved, and how long each answer took.
+fn percentile(sorted: &[Answer], percent: usize) -> Option<Duration> {
+    sorted.get(sorted.len() * percent / 100).map(|answer| answer.took)
+}
+
+/// Asks `count` times, when it is its turn; returns the bytes that moved, and the answers.
 async fn ask(
     mut stream: Box<dyn Stream>,
     exchange: Exchange,
     mut turns: Turns,
     count: u64,
-) -> (Box<dyn Stream>, u64, Vec<Duration>) {
+) -> (Box<dyn Stream>, u64, Vec<Answer>) {
     let (mut buffer, mut frames) = (exchange.buffer(&exchange.response), Frames::default());
     let (mut sent, mut bytes) = (0_u64, 0_u64);
-    let (mut waiting, mut latencies) = (VecDeque::<Instant>::new(), Vec::new());
-    while (latencies.len() as u64) < count {
+    let (mut waiting, mut answers) = (VecDeque::<Instant>::new(), Vec::new());
+    while (answers.len() as u64) < count {
         let moments = select! {
             biased; // what may be sent, before what has come
             moments = turns.next(waiting.len()), if sent < count => moments,
@@ -190,8 +214,9 @@ async fn ask(
                 bytes += read as u64;
                 frames.feed(&buffer[..read], |head| {
                     let correlation = u32::from_be_bytes(head[IN_RESPONSE].try_into().expect("four bytes"));
-                    assert_eq!(u64::from(correlation), latencies.len() as u64, "answers come in order");
-                    latencies.push(waiting.pop_front().expect("asked before").elapsed());
+                    assert_eq!(u64::from(correlation), answers.len() as u64, "answers come in order");
+                    let asked = waiting.pop_front().expect("asked before");
+                    answers.push(Answer { asked, took: asked.elapsed() });
                 });
                 continue;
             }
@@ -209,5 +234,37 @@ async fn ask(
         stream.flush().await.expect("the target reads");
         bytes += burst.len() as u64;
     }
-    (stream, bytes, latencies)
+    (stream, bytes, answers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stalls::tests::stalls;
+
+    /// 10,000 requests, one each millisecond, of which every fiftieth takes so long and the others a millisecond.
+    fn done(began: Instant, slow: Duration) -> Done {
+        let took = |n: u32| if n.is_multiple_of(50) { slow } else { Duration::from_millis(1) };
+        let mut answers: Vec<_> =
+            (0..10_000).map(|n| Answer { asked: began + Duration::from_millis(n.into()), took: took(n) }).collect();
+        answers.sort_unstable_by_key(|answer| answer.took);
+        Done { took: Duration::from_secs(10), frames: 10_000, bytes: 0, answers, _streams: Vec::new() }
+    }
+
+    #[test]
+    fn what_a_relay_is_slow_with_shows_though_slow_answers_meet_more_stalls() {
+        let (began, slow) = (Instant::now(), Duration::from_millis(30));
+        let each = |n: u64| began + Duration::from_millis(n * 17); // as many around quick requests as around slow ones
+        let seen = stalls((0..600).map(|n| (each(n), each(n) + Duration::from_millis(3))));
+        let (p99, stalled) = done(began, slow).latency_without(&seen, 99);
+        assert_eq!(p99, Some(slow));
+        assert!((40.0..60.0).contains(&stalled), "{stalled}");
+    }
+
+    #[test]
+    fn too_few_requests_tell_nothing() {
+        let (began, slow) = (Instant::now(), Duration::from_millis(30));
+        let (p99, stalled) = done(began, slow).latency_without(&stalls([(began, began + Duration::from_secs(9))]), 99);
+        assert_eq!((p99, stalled.round()), (None, 90.0));
+    }
 }

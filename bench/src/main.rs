@@ -13,6 +13,7 @@ mod pace;
 mod ports;
 mod report;
 mod secret;
+mod stalls;
 mod target;
 
 use clap::Parser;
@@ -21,6 +22,7 @@ use load::{Exchange, Load, Sink};
 use pace::Pace;
 use report::{Figures, Report};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use stalls::Watch;
 use std::{
     fs::File,
     io::Write,
@@ -252,14 +254,18 @@ async fn relayed(sink: &mut Sink, which: Which, work: &Work) -> Figures {
     let target = Target::start(which, sink.at, work.tls).await;
     let load = Load { at: target.at, exchange, connections: work.connections, frames: work.frames, tls: work.tls };
     let open = load.open().await;
+    let watch = if let Pace::PerSecond(_) = work.pace { Watch::start() } else { None };
     let before = target.cpu();
     let done = open.run().await;
     let cpu = target.cpu() - before;
+    let (p99_unstalled, stalled) = watch.map(|watch| done.latency_without(&watch.end(), 99)).unzip();
     Figures {
         cpu_per_gib: Some(cpu.as_secs_f64() / (done.bytes as f64 / (1_u64 << 30) as f64)),
         cpu_per_frame: Some(cpu / u32::try_from(done.frames).expect("not that many")),
-        p50: Some(done.latency(50)),
-        p99: Some(done.latency(99)),
+        p50: done.latency(50),
+        p99: done.latency(99),
+        p99_unstalled: p99_unstalled.flatten(),
+        stalled,
         mib_per_s: Some(done.bytes as f64 / MIB as f64 / done.took.as_secs_f64()),
         frames_per_s: Some(done.frames as f64 / done.took.as_secs_f64()),
         rss_mib: Some(target.rss_kib() as f64 / 1024.0),

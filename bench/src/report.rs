@@ -11,6 +11,10 @@ pub(crate) struct Figures {
     pub(crate) cpu_per_frame: Option<Duration>,
     pub(crate) p50: Option<Duration>,
     pub(crate) p99: Option<Duration>,
+    /// That of the requests around which no processor stood still.
+    pub(crate) p99_unstalled: Option<Duration>,
+    /// How many of 100 requests are the others.
+    pub(crate) stalled: Option<f64>,
     pub(crate) mib_per_s: Option<f64>,
     /// Requests answered in a second; when a clock sends them, fewer than it should tell that the machine could not keep up.
     pub(crate) frames_per_s: Option<f64>,
@@ -29,12 +33,14 @@ fn microseconds(time: Duration) -> f64 {
 
 impl Figures {
     /// Each with its name and unit, if it was measured.
-    fn named(&self) -> [(&'static str, Option<f64>); 11] {
+    fn named(&self) -> [(&'static str, Option<f64>); 13] {
         [
             ("CPU-s/GiB", self.cpu_per_gib),
             ("CPU-µs/frame", self.cpu_per_frame.map(microseconds)),
             ("p50 µs", self.p50.map(microseconds)),
             ("p99 µs", self.p99.map(microseconds)),
+            ("unstalled p99 µs", self.p99_unstalled.map(microseconds)),
+            ("stalled %", self.stalled),
             ("MiB/s", self.mib_per_s),
             ("frames/s", self.frames_per_s),
             ("RSS MiB", self.rss_mib),
