@@ -240,7 +240,6 @@ async fn ask(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stalls::tests::stalls;
 
     /// 10,000 requests, one each millisecond, of which every fiftieth takes so long and the others a millisecond.
     fn done(began: Instant, slow: Duration) -> Done {
@@ -255,7 +254,7 @@ mod tests {
     fn what_a_relay_is_slow_with_shows_though_slow_answers_meet_more_stalls() {
         let (began, slow) = (Instant::now(), Duration::from_millis(30));
         let each = |n: u64| began + Duration::from_millis(n * 17); // as many around quick requests as around slow ones
-        let seen = stalls((0..600).map(|n| (each(n), each(n) + Duration::from_millis(3))));
+        let seen = Stalls::new((0..600).map(|n| (each(n), each(n) + Duration::from_millis(3))).collect());
         let (p99, stalled) = done(began, slow).latency_without(&seen, 99);
         assert_eq!(p99, Some(slow));
         assert!((40.0..60.0).contains(&stalled), "{stalled}");
@@ -264,7 +263,8 @@ mod tests {
     #[test]
     fn too_few_requests_tell_nothing() {
         let (began, slow) = (Instant::now(), Duration::from_millis(30));
-        let (p99, stalled) = done(began, slow).latency_without(&stalls([(began, began + Duration::from_secs(9))]), 99);
+        let seen = Stalls::new(vec![(began, began + Duration::from_secs(9))]);
+        let (p99, stalled) = done(began, slow).latency_without(&seen, 99);
         assert_eq!((p99, stalled.round()), (None, 90.0));
     }
 }

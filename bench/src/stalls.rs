@@ -93,7 +93,7 @@ fn watch(over: &AtomicBool) -> Vec<Stall> {
 pub(crate) struct Stalls(Vec<Stall>);
 
 impl Stalls {
-    fn new(mut seen: Vec<Stall>) -> Self {
+    pub(crate) fn new(mut seen: Vec<Stall>) -> Self {
         seen.sort_unstable();
         let mut apart: Vec<Stall> = Vec::new();
         for (from, to) in seen {
@@ -113,19 +113,16 @@ impl Stalls {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    pub(crate) fn stalls(seen: impl IntoIterator<Item = Stall>) -> Stalls {
-        Stalls::new(seen.into_iter().collect())
-    }
 
     #[test]
     fn a_stall_counts_for_what_was_asked_shortly_before_it_until_shortly_after() {
         let zero = Instant::now();
         let at = |ms| zero + Duration::from_millis(ms);
         // Two processors: one stood still three times, the other within the first of these and across the second.
-        let stalls = stalls([(10, 20), (40, 43), (60, 61), (12, 13), (42, 50)].map(|(from, to)| (at(from), at(to))));
+        let seen = [(10, 20), (40, 43), (60, 61), (12, 13), (42, 50)].map(|(from, to)| (at(from), at(to)));
+        let stalls = Stalls::new(seen.to_vec());
         for asked in [8, 10, 15, 20, 22, 38, 43, 47, 52, 58, 63] {
             assert!(stalls.are_around(at(asked)), "{asked}");
         }
