@@ -2,7 +2,7 @@
 
 use crate::ports::{KAFKA_BASE, KAFKA_PLAINTEXT, KAFKA_SASL, KAFKA_SASL_TLS, KAFKA_TLS};
 use crate::process::{Finished, run, wait_until};
-use crate::workspace;
+use crate::{Turn, workspace};
 use std::env;
 use std::fs;
 use std::net::TcpStream;
@@ -28,21 +28,22 @@ pub enum Listener {
     SaslTls,
 }
 
-/// A running cluster; dropping it stops the brokers.
+/// A running cluster; dropping it stops the brokers, which is still part of the story's turn.
 #[derive(Debug)]
-pub struct Cluster {
+pub struct Cluster<'turn> {
+    pub(crate) turn: &'turn Turn,
     scripts: PathBuf,
     brokers: u16,
 }
 
-impl Cluster {
+impl<'turn> Cluster<'turn> {
     /// Starts brokers 1 to `brokers`; `options` are those of `kafka-up`.
     ///
     /// # Panics
     /// When a broker does not start.
-    pub fn start(brokers: u16, options: &[&str]) -> Self {
+    pub fn start(turn: &'turn Turn, brokers: u16, options: &[&str]) -> Self {
         let scripts = workspace().join("tests/lab");
-        let cluster = Self { scripts, brokers };
+        let cluster = Self { turn, scripts, brokers };
         cluster.stop(); // what an interrupted run has left
         let mut up = cluster.script("kafka-up");
         up.args([&brokers.to_string(), "--instance", INSTANCE, "--base", &KAFKA_BASE.to_string()]).args(options);
@@ -110,7 +111,7 @@ impl Cluster {
     }
 }
 
-impl Drop for Cluster {
+impl Drop for Cluster<'_> {
     fn drop(&mut self) {
         self.stop();
     }

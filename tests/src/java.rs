@@ -48,7 +48,7 @@ pub struct Report {
 
 impl Probe {
     /// Starts one that sends to a topic of its own; `settings` are the probe's, separated by blanks.
-    pub fn start(cluster: &Cluster, story: &str, name: &str, bootstrap: &str, settings: &str) -> Self {
+    pub fn start(cluster: &Cluster<'_>, story: &str, name: &str, bootstrap: &str, settings: &str) -> Self {
         let audit = cluster.bootstrap(Listener::Plaintext);
         let mut kafka = java(cluster, "probe");
         kafka.arg(format!("bootstrap={bootstrap}")).arg(format!("topic={story}-{name}")).arg(format!("audit={audit}"));
@@ -103,7 +103,7 @@ pub struct Member {
 impl Member {
     /// Starts one; `settings` are those of the consumer, one a line.
     pub fn start(
-        cluster: &Cluster,
+        cluster: &Cluster<'_>,
         story: &str,
         name: &str,
         at: &str,
@@ -132,7 +132,7 @@ impl Member {
     }
 }
 
-fn java(cluster: &Cluster, tool: &str) -> Command {
+fn java(cluster: &Cluster<'_>, tool: &str) -> Command {
     let mut kafka = cluster.script("kafka");
     kafka.arg(tool).env("JAVA_TOOL_OPTIONS", QUICK_START).env("HEAP", "256m");
     kafka

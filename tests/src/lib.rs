@@ -45,11 +45,12 @@ static TURN: Mutex<()> = Mutex::new(());
 pub struct Turn {
     /// Whether kroxy takes part.
     pub mode: Mode,
+    story: &'static str,
     _alone: MutexGuard<'static, ()>,
 }
 
 /// Waits for this story's turn; `None`, and a line on standard error, when nobody asked for a real Kafka.
-pub fn asked_for(story: &str) -> Option<Turn> {
+pub fn asked_for(story: &'static str) -> Option<Turn> {
     let mode = match env::var(ASK).as_deref() {
         Ok("1") => Mode::Proxied,
         Ok("direct") => Mode::Direct,
@@ -60,7 +61,7 @@ pub fn asked_for(story: &str) -> Option<Turn> {
     };
     let alone = TURN.lock().unwrap_or_else(PoisonError::into_inner); // a failed story harms no other
     say(&format!("{story}: begins"));
-    Some(Turn { mode, _alone: alone })
+    Some(Turn { mode, story, _alone: alone })
 }
 
 /// Writes a line to standard error, past the test runner, which would keep it to itself when the test passes.

@@ -5,7 +5,7 @@ use crate::cluster::{Cluster, Listener};
 use crate::configuration::{Configuration, VirtualCluster};
 use crate::process::{run, wait_until};
 use crate::wire;
-use crate::{Mode, Turn, built, scratch};
+use crate::{Mode, built, scratch};
 use std::env;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
@@ -39,12 +39,12 @@ impl Proxy {
     ///
     /// # Panics
     /// When it cannot be built, or does not serve.
-    pub fn start(turn: &Turn, story: &str, cluster: &Cluster, listener: Listener) -> Self {
+    pub fn start(cluster: &Cluster<'_>, listener: Listener) -> Self {
         let upstream = cluster.bootstrap(listener);
-        if turn.mode == Mode::Direct {
+        if cluster.turn.mode == Mode::Direct {
             return Self { bootstrap: upstream, process: None };
         }
-        Self::serve(story, &Configuration::new(&["orders"], &upstream))
+        Self::serve(cluster.turn.story, &Configuration::new(&["orders"], &upstream))
     }
 
     /// Starts kroxy with a configuration, and waits until the first virtual cluster's upstream is answered for.

@@ -29,8 +29,8 @@ const PROXY_HOST: &[u8] = b"localhost";
 #[test]
 fn no_answer_holds_an_address_of_the_upstream() {
     let Some(turn) = asked_for("no_upstream_address") else { return };
-    let cluster = Cluster::start(BROKERS, &[]);
-    let proxy = Proxy::start(&turn, "no_upstream_address", &cluster, Listener::Plaintext);
+    let cluster = Cluster::start(&turn, BROKERS, &[]);
+    let proxy = Proxy::start(&cluster, Listener::Plaintext);
     let (direct, proxied) = (local(KAFKA_PLAINTEXT), local(KROXY_FIRST_NODE + 1));
     let world = World::prepare(&cluster, direct);
     let mut walk = Walk::default();
@@ -191,7 +191,7 @@ struct World {
 
 impl World {
     /// A topic that only broker 2 has, and coordinators for groups, transactions and share groups.
-    fn prepare(cluster: &Cluster, direct: SocketAddr) -> Self {
+    fn prepare(cluster: &Cluster<'_>, direct: SocketAddr) -> Self {
         let bootstrap = cluster.bootstrap(Listener::Plaintext);
         let create = format!("--bootstrap-server {bootstrap} --create --topic {ELSEWHERE} --replica-assignment 2");
         cluster.tool("topics", &create).demand("topics --create");

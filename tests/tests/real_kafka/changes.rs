@@ -32,8 +32,8 @@ fn disturb(clients: &mut [Running], at_seconds: &[u64], mut action: impl FnMut()
 #[test]
 fn leaders_move_under_load() {
     let Some(turn) = asked_for("leader_movement") else { return };
-    let cluster = Cluster::start(3, &[]);
-    let proxy = Proxy::start(&turn, "leader_movement", &cluster, Listener::Plaintext);
+    let cluster = Cluster::start(&turn, 3, &[]);
+    let proxy = Proxy::start(&cluster, Listener::Plaintext);
     let mut clients = load(proxy.bootstrap(), 3);
     disturb(&mut clients, &[4], || {
         // Its leaders move to the others, then back to it.
@@ -50,8 +50,8 @@ fn leaders_move_under_load() {
 #[test]
 fn a_broker_dies_and_returns_under_load() {
     let Some(turn) = asked_for("broker_restart") else { return };
-    let cluster = Cluster::start(1, &[]);
-    let proxy = Proxy::start(&turn, "broker_restart", &cluster, Listener::Plaintext);
+    let cluster = Cluster::start(&turn, 1, &[]);
+    let proxy = Proxy::start(&cluster, Listener::Plaintext);
     let mut clients = load(proxy.bootstrap(), 1);
     disturb(&mut clients, &[5], || cluster.signal_broker(1, "KILL").start());
     demand(clients);
@@ -60,8 +60,8 @@ fn a_broker_dies_and_returns_under_load() {
 #[test]
 fn kroxy_dies_and_returns_under_load() {
     let Some(turn) = asked_for("proxy_restart") else { return };
-    let cluster = Cluster::start(3, &[]);
-    let mut proxy = Proxy::start(&turn, "proxy_restart", &cluster, Listener::Plaintext);
+    let cluster = Cluster::start(&turn, 3, &[]);
+    let mut proxy = Proxy::start(&cluster, Listener::Plaintext);
     let mut clients = load(proxy.bootstrap(), 3);
     disturb(&mut clients, &[5, 10, 15], || proxy.kill_and_start());
     demand(clients);

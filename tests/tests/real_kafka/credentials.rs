@@ -31,7 +31,7 @@ pub(crate) fn swap(story: &str, of: &mut VirtualCluster, upstream: &str, session
 }
 
 /// kroxy with alice among its users, and with this mechanism towards Kafka.
-fn swapping(story: &str, cluster: &Cluster, upstream: &str, session: &str) -> Proxy {
+fn swapping(story: &str, cluster: &Cluster<'_>, upstream: &str, session: &str) -> Proxy {
     let mut configuration = Configuration::new(&["orders"], &cluster.bootstrap(Listener::Sasl));
     swap(story, &mut configuration.clusters[0], upstream, session);
     Proxy::serve(story, &configuration)
@@ -54,7 +54,7 @@ fn metrics() -> String {
 #[test]
 fn credentials_are_swapped_whatever_the_mechanisms_are() {
     let Some(turn) = asked_for("credentials").filter(|turn| turn.mode == Mode::Proxied) else { return };
-    let cluster = Cluster::start(1, &["--sasl"]);
+    let cluster = Cluster::start(&turn, 1, &["--sasl"]);
     for upstream in ["SCRAM-SHA-512", "PLAIN"] {
         let proxy = swapping("credentials", &cluster, upstream, "");
         for library in Library::ALL {
@@ -77,13 +77,12 @@ fn credentials_are_swapped_whatever_the_mechanisms_are() {
         let log = proxy.log();
         assert!(!log.contains("alice-secret") && !log.contains("admin-secret"), "{log}");
     }
-    drop(turn);
 }
 
 #[test]
 fn sessions_of_seconds_on_both_legs_are_noticed_by_nobody() {
     let Some(turn) = asked_for("credentials_again").filter(|turn| turn.mode == Mode::Proxied) else { return };
-    let cluster = Cluster::start(1, &["--sasl", "-c", "connections.max.reauth.ms=5000"]); // KIP-368
+    let cluster = Cluster::start(&turn, 1, &["--sasl", "-c", "connections.max.reauth.ms=5000"]); // KIP-368
     let proxy = swapping("credentials_again", &cluster, "SCRAM-SHA-512", r#"session_max: "6s""#);
     let start = |library| {
         Load::new(library, "idempotent").with("--sasl", "PLAIN").with("--seconds", 20).start(proxy.bootstrap())
@@ -104,5 +103,4 @@ fn sessions_of_seconds_on_both_legs_are_noticed_by_nobody() {
     for cause in ["upstream_login_failed", "authentication_failed", "upstream_misbehaved"] {
         assert!(!metrics.contains(&format!("cause=\"{cause}\"")), "{cause}: {metrics}");
     }
-    drop(turn);
 }

@@ -12,8 +12,8 @@ const FIFTY_MIB: u32 = 50 << 20;
 #[test]
 fn every_library_sends_and_reads_with_one_broker() {
     let Some(turn) = asked_for("one_broker") else { return };
-    let cluster = Cluster::start(1, &[]);
-    let proxy = Proxy::start(&turn, "one_broker", &cluster, Listener::Plaintext);
+    let cluster = Cluster::start(&turn, 1, &[]);
+    let proxy = Proxy::start(&cluster, Listener::Plaintext);
     for library in Library::ALL {
         for variant in VARIANTS {
             Load::new(library, variant).with("--big", EIGHT_MIB).run(proxy.bootstrap());
@@ -24,8 +24,8 @@ fn every_library_sends_and_reads_with_one_broker() {
 #[test]
 fn every_library_finds_leaders_and_coordinators_among_three_brokers() {
     let Some(turn) = asked_for("three_brokers") else { return };
-    let cluster = Cluster::start(3, &[]);
-    let proxy = Proxy::start(&turn, "three_brokers", &cluster, Listener::Plaintext);
+    let cluster = Cluster::start(&turn, 3, &[]);
+    let proxy = Proxy::start(&cluster, Listener::Plaintext);
     for library in Library::STEADFAST {
         for variant in ["idempotent", "transactional"] {
             Load::new(library, variant).with("--replication", 3).run(proxy.bootstrap());
@@ -39,8 +39,8 @@ fn records_of_fifty_mib_pass_without_being_held_in_memory() {
     let Some(turn) = asked_for("large_records") else { return };
     let limit = (FIFTY_MIB + (2 << 20)).to_string();
     let (message, fetch) = (format!("message.max.bytes={limit}"), format!("replica.fetch.max.bytes={limit}"));
-    let cluster = Cluster::start(1, &["--heap", "2g", "-c", &message, "-c", &fetch]);
-    let proxy = Proxy::start(&turn, "large_records", &cluster, Listener::Plaintext);
+    let cluster = Cluster::start(&turn, 1, &["--heap", "2g", "-c", &message, "-c", &fetch]);
+    let proxy = Proxy::start(&cluster, Listener::Plaintext);
     for library in Library::ALL {
         Load::new(library, "acks-all").with("--big", FIFTY_MIB).with("--records", 12).run(proxy.bootstrap());
     }
@@ -53,8 +53,8 @@ fn records_of_fifty_mib_pass_without_being_held_in_memory() {
 #[test]
 fn sasl_passes_through() {
     let Some(turn) = asked_for("sasl") else { return };
-    let cluster = Cluster::start(1, &["--sasl"]);
-    let proxy = Proxy::start(&turn, "sasl", &cluster, Listener::Sasl);
+    let cluster = Cluster::start(&turn, 1, &["--sasl"]);
+    let proxy = Proxy::start(&cluster, Listener::Sasl);
     for library in Library::ALL {
         for mechanism in library.mechanisms() {
             Load::new(library, "idempotent").with("--sasl", mechanism).run(proxy.bootstrap());
@@ -70,8 +70,8 @@ fn sasl_passes_through() {
 #[test]
 fn clients_authenticate_again_while_records_flow() {
     let Some(turn) = asked_for("sasl_again") else { return };
-    let cluster = Cluster::start(1, &["--sasl", "-c", "connections.max.reauth.ms=3000"]); // KIP-368
-    let proxy = Proxy::start(&turn, "sasl_again", &cluster, Listener::Sasl);
+    let cluster = Cluster::start(&turn, 1, &["--sasl", "-c", "connections.max.reauth.ms=3000"]); // KIP-368
+    let proxy = Proxy::start(&cluster, Listener::Sasl);
     let start = |library| {
         Load::new(library, "idempotent").with("--sasl", "PLAIN").with("--seconds", 12).start(proxy.bootstrap())
     };
@@ -81,8 +81,8 @@ fn clients_authenticate_again_while_records_flow() {
 #[test]
 fn every_tool_of_kafka_works() {
     let Some(turn) = asked_for("java_tools") else { return };
-    let cluster = Cluster::start(1, &[]);
-    let proxy = Proxy::start(&turn, "java_tools", &cluster, Listener::Plaintext);
+    let cluster = Cluster::start(&turn, 1, &[]);
+    let proxy = Proxy::start(&cluster, Listener::Plaintext);
     let at = proxy.bootstrap();
     let tool = |name: &str, args: &str| {
         let args = format!("--bootstrap-server {at} {args}");

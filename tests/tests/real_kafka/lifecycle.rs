@@ -30,9 +30,9 @@ const LONG_POLLS: &str = "fetch.max.wait.ms=30000\nfetch.min.bytes=1000000\nrequ
 fn no_application_notices_drains_and_restarts() {
     let story = "drains";
     let Some(turn) = asked_for(story) else { return };
-    let cluster = Cluster::start(3, &["-c", "num.partitions=3"]);
+    let cluster = Cluster::start(&turn, 3, &["-c", "num.partitions=3"]);
     let brokers = cluster.bootstrap(Listener::Plaintext);
-    let mut proxy = Proxy::start(&turn, story, &cluster, Listener::Plaintext);
+    let mut proxy = Proxy::start(&cluster, Listener::Plaintext);
     let at = proxy.bootstrap().to_owned();
     let mut quiet = QuietGroups::start(&cluster, story, &at);
     quiet.wait_until_parked();
@@ -93,7 +93,7 @@ struct Applications {
 
 impl Applications {
     /// They send for so many seconds.
-    fn start(cluster: &Cluster, story: &str, at: &str, seconds: u64) -> Self {
+    fn start(cluster: &Cluster<'_>, story: &str, at: &str, seconds: u64) -> Self {
         let probe = |name, settings: &str| {
             let settings = format!("rate=400 warm=1 secs={seconds} {settings}");
             (name, Probe::start(cluster, story, name, at, &settings))
@@ -145,7 +145,7 @@ impl QuietGroups {
     /// Three members, each at three brokers.
     const LONG_POLLS: u64 = 9;
 
-    fn start(cluster: &Cluster, story: &str, at: &str) -> Self {
+    fn start(cluster: &Cluster<'_>, story: &str, at: &str) -> Self {
         let bootstrap = cluster.bootstrap(Listener::Plaintext);
         let create = format!("--bootstrap-server {bootstrap} --create --topic {} --partitions 6", Self::TOPIC);
         cluster.tool("topics", &create).demand("topics --create");
@@ -173,7 +173,7 @@ impl QuietGroups {
     }
 
     /// Records that are sent now reach every group, and nobody has been told of a failure.
-    fn demand_records(&mut self, cluster: &Cluster) {
+    fn demand_records(&mut self, cluster: &Cluster<'_>) {
         let bootstrap = cluster.bootstrap(Listener::Plaintext);
         // Enough for a poll of any partition to have its bytes.
         let load = format!(
@@ -209,7 +209,7 @@ fn a_change_that_fails_after_its_drain_is_undone_and_the_other_clusters_notice_n
     if turn.mode == Mode::Direct {
         return; // without kroxy there is nothing to be changed
     }
-    let cluster = Cluster::start(1, &["-c", "num.partitions=3"]);
+    let cluster = Cluster::start(&turn, 1, &["-c", "num.partitions=3"]);
     let good = Configuration::new(&["first", "second", "third"], &cluster.bootstrap(Listener::Plaintext));
     let proxy = Proxy::serve(story, &good);
     // With retries=0 every disturbance is an error.
@@ -289,8 +289,8 @@ fn pair((name, state): (&str, &str)) -> (String, String) {
 fn a_restart_under_fifteen_thousand_records_a_second_is_no_error() {
     let story = "restart_under_load";
     let Some(turn) = asked_for(story) else { return };
-    let cluster = Cluster::start(1, &["-c", "num.partitions=3"]);
-    let mut proxy = Proxy::start(&turn, story, &cluster, Listener::Plaintext);
+    let cluster = Cluster::start(&turn, 1, &["-c", "num.partitions=3"]);
+    let mut proxy = Proxy::start(&cluster, Listener::Plaintext);
     for (name, settings) in
         [("default", ""), ("no-retries", "retries=0"), ("not-idempotent", "enable.idempotence=false")]
     {

@@ -105,15 +105,15 @@ impl Files {
 }
 
 /// Three brokers, kroxy, and what their clients need.
-struct World {
+struct World<'turn> {
     files: Files,
-    cluster: Cluster,
+    cluster: Cluster<'turn>,
     _proxy: Proxy,
 }
 
-impl World {
+impl<'turn> World<'turn> {
     /// Listeners with SSL want a certificate of kroxy. `None` where kroxy is not to take part: then there is nothing to be shown here.
-    fn start(turn: &Turn, story: &str) -> Option<Self> {
+    fn start(turn: &'turn Turn, story: &str) -> Option<Self> {
         if turn.mode == Mode::Direct {
             return None;
         }
@@ -123,7 +123,7 @@ impl World {
         let settings: Vec<_> = wanted.map(|setting| format!("listener.name.tls.ssl.{setting}")).collect();
         let mut options = vec!["--sasl", "--tls"];
         options.extend(settings.iter().flat_map(|setting| ["-c", setting]));
-        let cluster = Cluster::start(3, &options);
+        let cluster = Cluster::start(turn, 3, &options);
 
         let mut configured = Configuration::new(&CLUSTERS, &cluster.bootstrap(Listener::Tls));
         let ca = cluster.tls_file("ca.crt").display().to_string();

@@ -10,7 +10,7 @@ use tests::{asked_for, say, scratch};
 
 const LIMIT: Duration = Duration::from_secs(1200);
 
-fn verifiable(cluster: &Cluster, proxy: &Proxy, story: &str, options: &[&str]) -> Child {
+fn verifiable(cluster: &Cluster<'_>, proxy: &Proxy, story: &str, options: &[&str]) -> Child {
     let mut suite = cluster.script("verifiable");
     suite.arg(proxy.bootstrap()).arg("--out").arg(scratch(story).join("verifiable")).args(options);
     start(&suite)
@@ -32,16 +32,16 @@ pub(crate) fn demand(suite: Child, story: &str) {
 #[test]
 fn the_verifiable_suite_passes() {
     let Some(turn) = asked_for("verifiable") else { return };
-    let cluster = Cluster::start(3, &[]);
-    let proxy = Proxy::start(&turn, "verifiable", &cluster, Listener::Plaintext);
+    let cluster = Cluster::start(&turn, 3, &[]);
+    let proxy = Proxy::start(&cluster, Listener::Plaintext);
     demand(verifiable(&cluster, &proxy, "verifiable", &[]), "verifiable");
 }
 
 #[test]
 fn the_verifiable_suite_passes_while_kroxy_is_killed_again_and_again() {
     let Some(turn) = asked_for("verifiable_restart") else { return };
-    let cluster = Cluster::start(3, &[]);
-    let mut proxy = Proxy::start(&turn, "verifiable_restart", &cluster, Listener::Plaintext);
+    let cluster = Cluster::start(&turn, 3, &[]);
+    let mut proxy = Proxy::start(&cluster, Listener::Plaintext);
     // The suite is told of a disturbance that does nothing: then it allows what a disturbance may cause.
     let options = ["--cases", "classic-group,kip848-group,txn-copy", "--during", ":", "--every", "5"];
     let mut suite = verifiable(&cluster, &proxy, "verifiable_restart", &options);

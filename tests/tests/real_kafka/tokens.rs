@@ -12,7 +12,7 @@ use tests::issuer::{ISSUER, Issuer};
 use tests::library::{Library, Load, demand};
 use tests::process::{run, wait_until};
 use tests::proxy::Proxy;
-use tests::{Mode, admin, asked_for, scratch};
+use tests::{Mode, Turn, admin, asked_for, scratch};
 
 /// Seconds for which a token holds.
 const LIFE: u64 = 16;
@@ -61,7 +61,7 @@ impl Tokens {
 }
 
 /// A broker that believes the issuer, and nobody for longer than a session.
-fn kafka(issuer: &Issuer) -> Cluster {
+fn kafka<'turn>(turn: &'turn Turn, issuer: &Issuer) -> Cluster<'turn> {
     let oauth = "org.apache.kafka.common.security.oauthbearer.OAuthBearer";
     let keys = issuer.keys();
     let settings = [
@@ -75,11 +75,11 @@ fn kafka(issuer: &Issuer) -> Cluster {
     ];
     let allowed = format!("--java=-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={keys}");
     let options = ["--sasl", &allowed].into_iter().chain(settings.iter().flat_map(|setting| ["-c", setting]));
-    Cluster::start(1, &options.collect::<Vec<_>>())
+    Cluster::start(turn, 1, &options.collect::<Vec<_>>())
 }
 
 /// kroxy with a virtual cluster for each mode.
-fn kroxy(story: &str, issuer: &Issuer, cluster: &Cluster) -> (Proxy, Configuration) {
+fn kroxy(story: &str, issuer: &Issuer, cluster: &Cluster<'_>) -> (Proxy, Configuration) {
     fs::write(scratch(story).join("secret"), "kroxy-secret\n").expect("cargo's output folder is writable");
     let mut configured = Configuration::new(&Tokens::ALL.map(Tokens::name), &cluster.bootstrap(Listener::Sasl));
     for (tokens, of) in Tokens::ALL.into_iter().zip(&mut configured.clusters) {
@@ -101,7 +101,7 @@ fn kroxy(story: &str, issuer: &Issuer, cluster: &Cluster) -> (Proxy, Configurati
 }
 
 /// Java sends records for a while, and reads them.
-fn java(story: &str, issuer: &Issuer, cluster: &Cluster, tokens: Tokens, bootstrap: &str) {
+fn java(story: &str, issuer: &Issuer, cluster: &Cluster<'_>, tokens: Tokens, bootstrap: &str) {
     let oauth = "org.apache.kafka.common.security.oauthbearer.OAuthBearer";
     let endpoint = issuer.endpoint(tokens.audience().expect("clients have tokens"));
     let settings = scratch(story).join(format!("{}.properties", tokens.name()));
@@ -145,7 +145,7 @@ fn tokens_are_swapped_passed_or_of_kroxy_alone_and_end_again_and_again_while_rec
     let story = "tokens";
     let Some(turn) = asked_for(story).filter(|turn| turn.mode == Mode::Proxied) else { return };
     let issuer = Issuer::new(LIFE);
-    let cluster = kafka(&issuer);
+    let cluster = kafka(&turn, &issuer);
     let (proxy, configured) = kroxy(story, &issuer, &cluster);
     let at = |tokens: Tokens| configured.clusters[tokens as usize].bootstrap();
     let load = |tokens: Tokens, library| {
@@ -176,7 +176,6 @@ fn tokens_are_swapped_passed_or_of_kroxy_alone_and_end_again_and_again_while_rec
     for secret in ["-secret", "eyJ"] {
         assert!(!log.contains(secret), "{log}"); // each token begins like this
     }
-    drop(turn);
 }
 
 /// Tokens and sessions have ended and begun again, and nobody was closed for that.
