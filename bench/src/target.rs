@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Connections that a target lets in: what is measured, and some to spare.
 const MOST: usize = 10_500;
 
-static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| tests::built("runtime", "kroxy"));
+static PROGRAM: LazyLock<PathBuf> = LazyLock::new(tests::built_for_users);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(crate) enum Which {

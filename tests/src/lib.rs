@@ -4,6 +4,8 @@
 //! Node.js and Python, so they run only when asked for, and say so when they do not: see [`asked_for`].
 
 pub mod admin;
+#[path = "../../runtime/tests/cargo/mod.rs"]
+mod cargo;
 pub mod cluster;
 pub mod configuration;
 pub mod issuer;
@@ -18,7 +20,6 @@ pub mod wire;
 use std::env;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -75,35 +76,28 @@ pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace")
 }
 
-/// The profile's output folder (`target/debug`), found by what runs: programs lie in it, tests in `deps` there.
-fn profile_folder() -> PathBuf {
-    let program = env::current_exe().expect("what runs has a file");
-    let folder = program.parent().expect("a file lies in a folder");
-    if folder.ends_with("deps") { folder.parent().expect("cargo puts tests into PROFILE/deps") } else { folder }
-        .to_owned()
-}
-
-/// A binary of the workspace, in the profile of the tests: built by cargo, unless it is there.
+/// A binary of the workspace, in the profile of what runs and with the features that tests give to dependencies.
 ///
 /// # Panics
 /// When it cannot be built.
-pub fn built(package: &str, binary: &str) -> PathBuf {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--bin", binary]).current_dir(workspace());
-    // With the features that the command had which brought us here: others would have all dependencies built once more.
-    if cfg!(debug_assertions) {
-        build.arg("--workspace");
-    } else {
-        build.args(["--release", "--package", package]);
-    }
-    process::run(BUILD_LIMIT, &build).demand("cargo build");
-    profile_folder().join(binary)
+pub fn built(binary: &str) -> PathBuf {
+    let with_tests = ["--workspace", "--bin", binary, "--test", "console"];
+    process::run(BUILD_LIMIT, &cargo::build(&with_tests)).demand("cargo build");
+    cargo::profile_folder().join(binary)
+}
+
+/// The proxy's program, in the profile of what runs and for the rest as its users have it.
+///
+/// # Panics
+/// When it cannot be built.
+pub fn built_for_users() -> PathBuf {
+    process::run(BUILD_LIMIT, &cargo::build(&["--bin", "kroxy"])).demand("cargo build");
+    cargo::profile_folder().join("kroxy")
 }
 
 /// Where a story leaves configuration and logs, in cargo's output folder.
 pub fn scratch(name: &str) -> PathBuf {
-    let folder = profile_folder().join("real-kafka").join(name);
+    let folder = cargo::profile_folder().join("real-kafka").join(name);
     std::fs::create_dir_all(&folder).expect("cargo's output folder is writable");
     folder
 }

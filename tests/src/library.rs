@@ -1,7 +1,7 @@
 //! The clients of `tests/clients`, each another Kafka library: built once, run as processes.
 
 use crate::process::{knowing, limited, run};
-use crate::{profile_folder, workspace};
+use crate::{cargo, workspace};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -43,7 +43,7 @@ impl Library {
     fn command(self) -> Command {
         static BUILDING: Mutex<()> = Mutex::new(());
         let _one_at_a_time = BUILDING.lock();
-        let (source, built) = (workspace().join("tests/clients"), profile_folder().join("clients"));
+        let (source, built) = (workspace().join("tests/clients"), cargo::profile_folder().join("clients"));
         fs::create_dir_all(&built).expect("cargo's output folder is writable");
         match self {
             Self::Librdkafka => {

@@ -174,5 +174,5 @@ fn spawn(program: &Path, configuration: &Path, log: &Path) -> Child {
 
 /// `$KROXY_BIN`, or the one that cargo has built, or builds now.
 fn program() -> PathBuf {
-    env::var_os("KROXY_BIN").map_or_else(|| built("runtime", "kroxy"), PathBuf::from)
+    env::var_os("KROXY_BIN").map_or_else(|| built("kroxy"), PathBuf::from)
 }

@@ -30,7 +30,7 @@ struct Kroxy(Child);
 impl Kroxy {
     fn start(folder: &Path, args: &[&str]) -> Self {
         let log = File::options().create(true).append(true).open(folder.join("kroxy.log")).expect("a writable folder");
-        let mut command = Command::new(built("runtime", "kroxy"));
+        let mut command = Command::new(built("kroxy"));
         command.args(args).stdin(Stdio::null()).stdout(log.try_clone().expect("a descriptor more")).stderr(log);
         Self(command.spawn().expect("it was built"))
     }
@@ -46,7 +46,7 @@ impl Drop for Kroxy {
 
 fn console(name: &str, admin: u16) -> Terminal {
     let url = format!("http://127.0.0.1:{admin}");
-    Terminal::open(name, SMALL, &built("console", "kroxy-console"), &["--connect", &url])
+    Terminal::open(name, SMALL, &built("kroxy-console"), &["--connect", &url])
 }
 
 /// A virtual cluster of an upstream that nobody asks for, with this port and the next.
@@ -161,7 +161,7 @@ fn over_tls_it_shows_the_cluster_or_says_why_not_and_never_a_token() {
     let _kroxy = Kroxy::start(&scratch("console-tls"), &["serve", &folder.path("kroxy.ron")]);
     wait_until("the admin API listens", PATIENCE, || TcpStream::connect(("127.0.0.1", admin)).is_ok());
 
-    let program = built("console", "kroxy-console");
+    let program = built("kroxy-console");
     let url = format!("https://127.0.0.1:{admin}");
     let shown = |ca: Option<&str>, token: Option<&str>| {
         let mut console = Command::new(&program);

@@ -1,6 +1,7 @@
 //! The example of a proxy inside another program, as a program; and that any thread may steer a proxy.
 
 use crate::{
+    cargo,
     folder::Folder,
     kroxy::{Clusters, PATIENCE},
     ports::free_port,
@@ -12,7 +13,6 @@ use runtime::{
     proxy::{Proxy, Source},
 };
 use std::{
-    env,
     path::PathBuf,
     process::{Command, Stdio},
     thread,
@@ -21,16 +21,8 @@ use tokio::time::timeout;
 
 /// The example, which cargo builds beside the tests; where only this test was asked for, now.
 fn example() -> PathBuf {
-    let test = env::current_exe().expect("a running test has a file");
-    let program = test.ancestors().nth(2).expect("cargo puts tests into PROFILE/deps").join("examples/embedded");
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--package", "runtime", "--example", "embedded"]);
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    assert!(build.status().expect("cargo is there").success());
-    program
+    assert!(cargo::build(&["--workspace", "--example", "embedded"]).status().expect("cargo is there").success());
+    cargo::profile_folder().join("examples/embedded")
 }
 
 #[test]

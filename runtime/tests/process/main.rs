@@ -2,6 +2,8 @@
 
 mod access;
 mod agreement;
+#[path = "../cargo/mod.rs"]
+mod cargo;
 #[path = "../certificates/mod.rs"]
 #[expect(dead_code, reason = "the stories of TLS need more of it")]
 mod certificates;

@@ -18,7 +18,7 @@ pub(crate) fn swap(story: &str, of: &mut VirtualCluster, upstream: &str, session
     fs::write(folder.join("alice"), "alice-secret\n").expect("writable");
     fs::write(folder.join("admin"), "admin-secret\n").expect("writable");
     let entry = |mechanism: &str| {
-        let mut make = Command::new(built("runtime", "kroxy"));
+        let mut make = Command::new(built("kroxy"));
         make.args(["scram-credential", "--user", "alice", "--iterations", "4096", "--mechanism", mechanism]);
         make.arg("--password-file").arg(folder.join("alice"));
         run(Duration::from_secs(10), &make).demand("kroxy scram-credential")
