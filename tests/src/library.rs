@@ -108,9 +108,10 @@ fn same(a: &Path, b: &Path) -> bool {
 pub const VARIANTS: [&str; 5] = ["acks-0", "acks-1", "acks-all", "idempotent", "transactional"];
 
 /// One run of a client: what it shall do.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Load {
     library: Library,
+    command: Command,
     variant: &'static str,
     options: Vec<String>,
     limit: Duration,
@@ -119,8 +120,18 @@ pub struct Load {
 
 impl Load {
     /// A thousand records through `library`, acknowledged as `variant` says.
+    ///
+    /// # Panics
+    /// When the library cannot be installed or its program not be built.
     pub fn new(library: Library, variant: &'static str) -> Self {
-        Self { library, variant, options: Vec::new(), limit: Duration::from_secs(120), hosts: None }
+        Self {
+            library,
+            command: library.command(),
+            variant,
+            options: Vec::new(),
+            limit: Duration::from_secs(120),
+            hosts: None,
+        }
     }
 
     /// Another option of the client, such as `--seconds`.
@@ -140,14 +151,12 @@ impl Load {
     /// Starts it.
     ///
     /// # Panics
-    /// When its library cannot be installed or its program not be built.
-    pub fn start(self, bootstrap: &str) -> Running {
-        let mut command = self.library.command();
-        command.args([bootstrap, self.variant, "--limit", &self.limit.as_secs().to_string()]).args(&self.options);
-        if let Some(hosts) = &self.hosts {
-            command = knowing(hosts, &command);
-        }
-        let mut limited = limited(self.limit + Duration::from_secs(30), &command);
+    /// When its program does not start.
+    pub fn start(mut self, bootstrap: &str) -> Running {
+        self.command.args([bootstrap, self.variant, "--limit", &self.limit.as_secs().to_string()]).args(&self.options);
+        let known = self.hosts.as_ref().map(|hosts| knowing(hosts, &self.command));
+        let command = known.as_ref().unwrap_or(&self.command);
+        let mut limited = limited(self.limit + Duration::from_secs(30), command);
         let child = limited.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("coreutils are installed");
         Running { load: self, child }
     }

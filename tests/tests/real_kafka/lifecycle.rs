@@ -94,6 +94,9 @@ struct Applications {
 impl Applications {
     /// They send for so many seconds.
     fn start(cluster: &Cluster<'_>, story: &str, at: &str, seconds: u64) -> Self {
+        // What has to be built for them is built before the first begins to send.
+        let load = |variant| Load::new(Library::Librdkafka, variant).with("--records", 3000).with("--seconds", seconds);
+        let loads = ["idempotent", "acks-1", "acks-0"].map(load);
         let probe = |name, settings: &str| {
             let settings = format!("rate=400 warm=1 secs={seconds} {settings}");
             (name, Probe::start(cluster, story, name, at, &settings))
@@ -103,13 +106,9 @@ impl Applications {
             probe("acknowledged", ACKNOWLEDGED_ONCE),
             probe("unacknowledged", UNACKNOWLEDGED),
         ];
-        let client = |variant| {
-            let load = Load::new(Library::Librdkafka, variant).with("--records", 3000);
-            load.with("--seconds", seconds).start(at)
-        };
         let mut all = Self { probes, clients: Vec::new() };
         all.probes.iter_mut().for_each(|(_, probe)| probe.wait_until_it_sends());
-        all.clients.extend(["idempotent", "acks-1", "acks-0"].map(client));
+        all.clients.extend(loads.map(|load| load.start(at)));
         all
     }
 
