@@ -57,7 +57,19 @@ pub(crate) fn of(plan: &Plan) -> Timeline {
             timeline.insert((at_ms, timeline.len()), (timed.proxy, action));
         }
     }
+    keep_taken(&mut timeline);
     timeline
+}
+
+/// A port that is taken twice at a time is given back once, at the later end: whoever took it last relies on it until then.
+fn keep_taken(timeline: &mut Timeline) {
+    let mut taken = BTreeMap::<_, u32>::new();
+    timeline.retain(|_, (proxy, action)| {
+        let Action::Proxy(proxy::Order::Squat { port, on }) = action else { return true };
+        let times = taken.entry((*proxy, *port)).or_default();
+        *times = if *on { *times + 1 } else { *times - 1 };
+        *on || *times == 0
+    });
 }
 
 fn actions(fault: &Fault) -> Vec<(u64, Action)> {
@@ -132,5 +144,23 @@ fn reload(change: Change, reload: Action) -> Vec<(u64, Action)> {
         | Change::ForeignCa
         | Change::WrongPassword
         | Change::NoUsers => vec![(0, reload)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Timed;
+
+    #[test]
+    fn a_port_that_is_taken_twice_is_given_back_once() {
+        let taken = |at_ms| Timed { at_ms, proxy: 0, fault: Fault::Reload { change: Change::HalfBad } };
+        let faults = vec![taken(500), taken(500 + SQUAT_MS - 1), taken(500 + 3 * SQUAT_MS)];
+        let timeline = of(&Plan { faults, heal_at_ms: 100 * SQUAT_MS, ..Plan::drawn(1) });
+        let freed = timeline.iter().filter(|(_, (_, action))| {
+            matches!(action, Action::Proxy(proxy::Order::Squat { port: topology::TAKEN, on: false }))
+        });
+        let at: Vec<_> = freed.map(|((at_ms, _), _)| *at_ms).collect();
+        assert_eq!(at, [500 + 2 * SQUAT_MS - 1, 500 + 4 * SQUAT_MS]);
     }
 }
